@@ -1,0 +1,103 @@
+"""Render README and the executed notebooks (build/notebooks) as one HTML book (build/book)."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+from notebooks import EXECUTED, FIGURES, ROOT, in_order
+
+SETTINGS = ROOT / "book"
+SOURCE = ROOT / "build" / "book-source"
+BOOK = ROOT / "build" / "book"
+LOG = ROOT / "build" / "book.log"
+LINK = re.compile(r"\]\(([^)\s#:]+)(?:#[^)\s]*)?\)|(?:src|href)=\"([^\":#]+)\"")
+
+TABLE_OF_CONTENTS = """
+```{{toctree}}
+:hidden:
+:caption: {caption}
+
+{entries}
+```
+"""
+
+
+def gather(source: Path = SOURCE) -> str:
+    """Lay out the book's source as in the repository, so that every relative link holds.
+
+    Returns:
+        a digest of everything the rendering depends on.
+    """
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(SETTINGS, source, ignore=shutil.ignore_patterns("__pycache__"))
+    pages = in_order(EXECUTED)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    _copy_linked(readme, ROOT, source)
+    for page in pages:
+        target = source / "notebooks" / page.relative_to(EXECUTED)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(page, target)
+        cells = nbformat.read(page, as_version=4).cells
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        _copy_linked(text, ROOT / "notebooks" / page.relative_to(EXECUTED).parent, source)
+    for caption in ("Notebooks", "Solutions"):
+        entries = [
+            f"notebooks/{page.relative_to(EXECUTED).with_suffix('')}"
+            for page in pages
+            if ("solutions" in page.parts) == (caption == "Solutions")
+        ]
+        if entries:
+            readme += TABLE_OF_CONTENTS.format(caption=caption, entries="\n".join(entries))
+    (source / "index.md").write_text(readme, encoding="utf-8")
+    digest = hashlib.sha256()
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        digest.update(str(path.relative_to(source)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _copy_linked(text: str, folder: Path, source: Path) -> None:
+    """Copy the repository's files that a text links to (pictures, code, licences)."""
+    for groups in LINK.findall(text):
+        path = (folder / "".join(groups)).resolve()
+        if path.is_file() and path.is_relative_to(ROOT) and path.suffix != ".ipynb":
+            target = source / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+
+
+def render(source: Path = SOURCE, book: Path = BOOK) -> int:
+    """Run Sphinx; what it has to say goes to build/book.log. Returns its exit status."""
+    shutil.rmtree(book, ignore_errors=True)
+    doctrees = source.parent / "doctrees"
+    command = [sys.executable, "-m", "sphinx", "--quiet", "--builder", "html"]
+    command += ["--fresh-env", "--doctree-dir", doctrees, source, book]
+    with LOG.open("w") as log:
+        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
+    return done.returncode
+
+
+def main(arguments: list[str]) -> int:
+    digest, stamp = gather(), BOOK / "made-from"
+    if not (stamp.is_file() and stamp.read_text() == digest):
+        if status := render():
+            print(f"The book could not be rendered; see {LOG.relative_to(ROOT)}", file=sys.stderr)
+            return status
+        stamp.write_text(digest)
+    if arguments == ["--after-failure"]:
+        print("Some notebooks failed (above). What ran is in build/book/index.html.")
+        return 1
+    print(f"""
+The workbook has run. Open
+  {(BOOK / "index.html").relative_to(ROOT)}   to read it (any browser, no network needed)
+  {FIGURES.relative_to(ROOT)}/                to see the figures it drew
+  make lab                to run it yourself and move the sliders""")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
