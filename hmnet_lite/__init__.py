@@ -1,0 +1,14 @@
+"""hmnet_lite: few-shot segmentation with hybrid Mamba, made to be read.
+
+    from hmnet_lite import selective_scan, MambaMixer, HMNet, HMNetConfig
+
+Importing this package needs torch, numpy and einops only; plotting, data and training modules
+import what they need when they are used. Start reading in `scan.py`, which defines every word.
+"""
+
+from hmnet_lite.blocks import MambaMixer
+from hmnet_lite.model import HMNet, HMNetConfig
+from hmnet_lite.scan import choose_backend, selective_scan
+
+__all__ = ["HMNet", "HMNetConfig", "MambaMixer", "choose_backend", "selective_scan"]
+__version__ = "0.1.0"

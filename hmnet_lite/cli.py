@@ -1,0 +1,234 @@
+"""Commands: python -m hmnet_lite train | evaluate | compare.
+
+python -m hmnet_lite train --fold 0 --minutes 10 --out hmnet.safetensors
+python -m hmnet_lite evaluate hmnet.safetensors --gaps same cross
+python -m hmnet_lite compare --seeds 0 1 2 --minutes 10 --out figures/emoji_fold0.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from hmnet_lite.checkpoint import load_checkpoint, read_facts, save_checkpoint
+from hmnet_lite.episodes.protocol import GAPS, Protocol
+from hmnet_lite.evaluate import FLOORS, Report, evaluate
+from hmnet_lite.features import CachedFeatures
+from hmnet_lite.model import HMNet, HMNetConfig
+from hmnet_lite.predict import Predictor, best_threshold, model_predictor, prior_predictor
+from hmnet_lite.train import History, TrainConfig, train
+
+METHODS = {"HMNet-lite": HMNetConfig(), "without Mamba": HMNetConfig(depth=0)}
+
+
+def train_model(
+    config: HMNetConfig, data: CachedFeatures, budget: TrainConfig, *, progress: bool = True
+) -> tuple[HMNet, History]:
+    """Make a network from the budget's seed, on a GPU when there is one, and train it."""
+    torch.manual_seed(budget.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = HMNet(config).to(device)
+    return model, train(model, data, budget, progress=progress)
+
+
+def score_gaps(
+    report: Report,
+    protocol: Protocol,
+    gaps: Sequence[str],
+    predictors: dict[tuple[str, int | None], Predictor],
+    *,
+    progress: bool = True,
+) -> None:
+    """Score predictors, keyed (method, training seed), at each gap and add them to a report."""
+    for gap in gaps:
+        at_gap = replace(protocol, gap=gap)
+        cached = CachedFeatures(at_gap.build(), progress=progress)
+        names = {f"{method} / {seed}": (method, seed) for method, seed in predictors}
+        by_name = {name: predictors[key] for name, key in names.items()}
+        for name, scores in evaluate(by_name, cached, progress=progress).items():
+            method, seed = names[name]
+            report.add(method, at_gap, scores, seed=seed)
+
+
+def floors(training: CachedFeatures) -> dict[tuple[str, None], Predictor]:
+    """The floors of every report; the prior's threshold is chosen on training episodes."""
+    threshold = best_threshold([training[i] for i in range(min(200, len(training)))])
+    known = {**FLOORS, "prior mask": prior_predictor(threshold)}
+    return {(name, None): predictor for name, predictor in known.items()}
+
+
+def compare(arguments: argparse.Namespace) -> Report:
+    """Train every method with every seed on the same episodes and budget; score all of them.
+
+    Networks already in the checkpoint folder are not trained again, so a stopped comparison goes
+    on where it stopped.
+    """
+    protocol = _protocol(arguments)
+    training = CachedFeatures(protocol.training(arguments.training_episodes))
+    predictors, runs = floors(training), []
+    for seed in arguments.seeds:
+        for method, config in METHODS.items():
+            name = f"{method.replace(' ', '-').lower()}-fold{protocol.fold}-seed{seed}"
+            path = Path(arguments.checkpoints) / f"{name}.safetensors"
+            if not path.exists():
+                _train_and_save(config, training, arguments.minutes, seed, path, protocol)
+            facts, model = read_facts(path), load_checkpoint(path)
+            _check_run(path, facts, arguments.minutes, training)
+            predictors[method, seed] = model_predictor(model)
+            runs.append({"method": method, "seed": seed, **facts})
+    report = Report(protocol.build().classes)
+    report.training = {"episodes": len(training), "runs": runs}
+    score_gaps(report, protocol, arguments.gaps, predictors)
+    return report
+
+
+def _train_and_save(config, training, minutes, seed, path, protocol) -> None:
+    budget = TrainConfig(seconds=60 * minutes, seed=seed)
+    model, history = train_model(config, training, budget)
+    facts = {
+        "fold": protocol.fold,
+        "seed": seed,
+        "minutes": minutes,
+        "steps": history.steps,
+        "batch": budget.batch,
+        "threads": torch.get_num_threads(),
+        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "episodes": len(training),
+        "training": training.episodes.fingerprint,
+    }
+    save_checkpoint(model, path, **facts)
+    print(f"{history.steps} steps in {history.seconds[-1]:.0f} s; wrote {path}")
+
+
+def _check_run(path: Path, facts: dict, minutes: float, training: CachedFeatures) -> None:
+    """Refuse to put a network trained under other conditions into a comparison."""
+    expected = {
+        "minutes": minutes,
+        "episodes": len(training),
+        "training": training.episodes.fingerprint,
+    }
+    for name, value in expected.items():
+        if facts.get(name) != value:
+            raise ValueError(
+                f"{path} was trained with {name}={facts.get(name)!r}, this comparison asks for "
+                f"{value!r}; move it away, or choose another --checkpoints folder"
+            )
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; bad input ends in one clear line and exit status 2."""
+    arguments = _parser().parse_args(words)
+    try:
+        arguments.run(arguments)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"hmnet_lite {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; finished cache files are kept and serve the next run", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run_train(arguments: argparse.Namespace) -> None:
+    protocol = _protocol(arguments)
+    training = CachedFeatures(protocol.training(arguments.training_episodes))
+    config = HMNetConfig(depth=arguments.depth, dim=arguments.dim)
+    path = Path(arguments.out)
+    _train_and_save(config, training, arguments.minutes, arguments.seed, path, protocol)
+
+
+def _run_evaluate(arguments: argparse.Namespace) -> None:
+    facts = read_facts(arguments.checkpoint)
+    if arguments.fold not in (None, facts.get("fold")):
+        raise ValueError(
+            f"{arguments.checkpoint} was trained with fold {facts.get('fold')} novel, so on fold "
+            f"{arguments.fold} its test classes are ones it has seen; leave --fold out"
+        )
+    arguments.fold = facts["fold"]
+    protocol = _protocol(arguments)
+    report = Report(protocol.build().classes)
+    training = CachedFeatures(protocol.training(200))
+    predictors = floors(training)
+    method = Path(arguments.checkpoint).stem
+    predictors[method, facts["seed"]] = model_predictor(load_checkpoint(arguments.checkpoint))
+    score_gaps(report, protocol, arguments.gaps, predictors)
+    _finish(report, arguments)
+
+
+def _run_compare(arguments: argparse.Namespace) -> None:
+    _finish(compare(arguments), arguments)
+
+
+def _finish(report: Report, arguments: argparse.Namespace) -> None:
+    print(report.table())
+    for gap in report.gaps:
+        print(f"\n{report.class_table(gap)}")
+    if arguments.out:
+        print(f"\nwrote {report.to_json(arguments.out)}")
+
+
+def _protocol(arguments: argparse.Namespace) -> Protocol:
+    names = ("fold", "episodes", "seed_test", "shots")
+    values = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+    values["seed"] = values.pop("seed_test", 321)
+    return Protocol(**values)
+
+
+def _parser() -> argparse.ArgumentParser:
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "python -m hmnet_lite", description=__doc__, formatter_class=layout
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, run, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        sub.set_defaults(run=run)
+        sub.add_argument("--shots", type=int, default=1, help="supports in an episode")
+        return sub
+
+    def training(sub) -> None:
+        sub.add_argument("--fold", type=int, default=0, help="fold whose classes are novel")
+        sub.add_argument("--minutes", type=float, default=10, help="training time")
+        sub.add_argument(
+            "--training-episodes", type=int, default=4000, help="drawn and cached once"
+        )
+
+    def testing(sub) -> None:
+        sub.add_argument("--gaps", nargs="+", default=list(GAPS), choices=GAPS, help="test gaps")
+        sub.add_argument("--episodes", type=int, default=1000, help="test episodes at each gap")
+        sub.add_argument("--seed-test", type=int, default=321, help="seed of the test episodes")
+        sub.add_argument("--out", help="write the report here (JSON)")
+
+    one = command("train", _run_train, "train one network and save it")
+    training(one)
+    one.add_argument(
+        "--depth",
+        type=int,
+        default=METHODS["HMNet-lite"].depth,
+        help="mixer blocks; 0 is without Mamba",
+    )
+    one.add_argument(
+        "--dim", type=int, default=METHODS["HMNet-lite"].dim, help="channels of mixer and decoder"
+    )
+    one.add_argument("--seed", type=int, default=0, help="weights, order of episodes, flips")
+    one.add_argument("--out", default="hmnet.safetensors", help="the checkpoint to write")
+
+    two = command("evaluate", _run_evaluate, "test a saved network on novel classes")
+    two.add_argument("checkpoint")
+    two.add_argument("--fold", type=int, help="must be the checkpoint's own")
+    testing(two)
+
+    three = command("compare", _run_compare, "train with and without Mamba, test both")
+    training(three)
+    testing(three)
+    three.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="training seeds")
+    three.add_argument("--checkpoints", default="checkpoints", help="folder of the networks")
+    return parser
