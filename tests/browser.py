@@ -1,0 +1,179 @@
+"""A notebook in JupyterLab in a real Chromium, for tests that move widgets as a reader would.
+
+    with open_notebook(Path("notebooks/04_x.ipynb"), tmp_path) as page:
+        page.run_all()
+        before = page.picture()
+        page.press("ArrowRight", slider=0)
+        page.wait_for_other_picture(before)
+        assert page.errors == []
+
+Tests that use it are marked `browser`; without a Chromium they skip and say so.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# A browser that minds its own business: no updates, no sync, no first-run pages.
+QUIET = (
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-dev-shm-usage",
+    "--disable-sync",
+    "--no-default-browser-check",
+    "--no-first-run",
+)
+# No question about news over the page, no saving behind a test's back.
+LAB_SETTINGS = {
+    "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+    "docmanager-extension/plugin": '{"autosave": false}',
+}
+READY = """() => {
+    const panel = window.jupyterapp?.shell.currentWidget;
+    return panel?.context?.isReady && panel.sessionContext?.session?.kernel?.status === "idle";
+}"""
+RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
+ERRORS = """() => window.jupyterapp.shell.currentWidget.context.model.toJSON().cells
+    .flatMap(cell => cell.outputs ?? []).filter(output => output.output_type === "error")
+    .map(output => `${output.ename}: ${output.evalue}`)"""
+
+
+class NotebookPage:
+    """An open notebook. `errors` collects what the browser's console reports as an error.
+
+    `page` is Playwright's, for whatever is not covered here.
+    """
+
+    def __init__(self, page):
+        self.page = page
+        self.errors: list[str] = []
+        page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def run_all(self, timeout: float = 90) -> None:
+        """Run every cell and wait, `timeout` seconds at most, until the kernel is idle."""
+        self.page.set_default_timeout(1000 * timeout)
+        succeeded = self.page.evaluate(RUN_ALL)
+        self.page.wait_for_function(READY)
+        failures = self.page.evaluate(ERRORS)
+        assert succeeded and not failures, f"cells failed: {failures}"
+
+    def press(self, key: str, slider: int = 0) -> None:
+        """Focus a slider's handle (counted from the top of the page) and press a key on it."""
+        handle = self.page.locator(".noUi-handle").nth(slider)
+        handle.scroll_into_view_if_needed()
+        handle.focus()
+        handle.press(key)
+
+    def picture(self, index: int = 0) -> str:
+        """What an Image widget shows now: its address, new with each new picture."""
+        image = self.page.locator(".jupyter-widgets.widget-image").nth(index)
+        image.wait_for()
+        return image.get_attribute("src")
+
+    def wait_for_other_picture(self, before: str, index: int = 0, timeout: float = 10) -> str:
+        """Wait until an Image widget shows something else than `before`; return that."""
+        end = time.monotonic() + timeout
+        while (now := self.picture(index)) == before:
+            assert time.monotonic() < end, f"picture {index} stayed the same for {timeout} s"
+            self.page.wait_for_timeout(50)
+        return now
+
+    def screenshot(self, path: Path) -> Path:
+        """Save what the window shows as a PNG."""
+        self.page.screenshot(path=path)
+        return path
+
+
+@contextlib.contextmanager
+def open_notebook(notebook: Path, folder: Path) -> Iterator[NotebookPage]:
+    """Open a copy of the notebook in JupyterLab and Chromium.
+
+    Args:
+        notebook: any notebook; the file itself is never written.
+        folder: an empty folder. The copy lies in its `notebooks/`, beside a `figures/`.
+    """
+    browser = find_browser()
+    if not browser:
+        pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)} is installed")
+    from playwright.sync_api import sync_playwright
+
+    for name in ("notebooks", "figures"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    shutil.copy(notebook, folder / "notebooks")
+    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # root cannot have Chromium's sandbox
+    with _jupyterlab(folder) as (address, token), sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=[*QUIET, *sandbox])
+        try:
+            opened = NotebookPage(chromium.new_page(viewport={"width": 1200, "height": 900}))
+            path = f"lab/tree/notebooks/{notebook.name}?token={token}"
+            opened.page.goto(f"{address}/{path}")
+            opened.page.wait_for_function(READY, timeout=60_000)
+            yield opened
+        finally:
+            chromium.close()
+
+
+def find_browser() -> str | None:
+    """An installed Chromium or Chrome."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@contextlib.contextmanager
+def _jupyterlab(folder: Path) -> Iterator[tuple[str, str]]:
+    """A server on a free port of this machine, with none of the user's settings."""
+    private = folder / "jupyter"
+    for name, text in LAB_SETTINGS.items():
+        path = private / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    homes = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_RUNTIME_DIR": "run", "IPYTHONDIR": "ipython"}
+    homes |= {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+    env = os.environ | {name: str(private / home) for name, home in homes.items()}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address, token, log = f"http://127.0.0.1:{port}", secrets.token_hex(16), private / "log"
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser"]
+    command += [f"--port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
+    command += [f"--IdentityProvider.token={token}", "--allow-root"]
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            command, env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        _wait_until_up(f"{address}/api", server, log)
+        yield address, token
+    finally:
+        server.terminate()  # it ends its kernels, too
+        try:
+            server.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+def _wait_until_up(address: str, server: subprocess.Popen, log: Path, timeout: float = 60) -> None:
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            if server.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"JupyterLab did not start:\n{log.read_text()}") from None
+            time.sleep(0.1)

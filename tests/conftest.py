@@ -1,0 +1,21 @@
+"""What every test shares: one torch thread a process, repeatable hypothesis, clear skips."""
+
+import os
+
+import hypothesis
+import pytest
+import torch
+
+torch.set_num_threads(1)  # two test processes on two cores: more threads only get in the way
+
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        no_gpu = pytest.mark.skip(reason="needs a CUDA device, and torch sees none")
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(no_gpu)

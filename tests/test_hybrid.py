@@ -1,0 +1,256 @@
+"""Traversals, SRM, QIM, blocks and the state split: each identity next to its check."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hmnet_lite import MambaMixer
+from hmnet_lite.blocks import HybridMambaBlock, SelfMambaBlock
+from hmnet_lite.hybrid import intercept, read_support, recapped_scan, srm_literal
+from hmnet_lite.inspect import one_direction, split_state
+from hmnet_lite.scan import BACKENDS
+from hmnet_lite.traverse import from_sequences, reading_order, to_sequences
+from tests.test_scan import problem, truth
+
+CORE = ("u", "delta", "A", "B", "C", "D")
+
+
+def scans(support_length=9, query_length=36, **kwargs):
+    """Arguments (u, delta, A, B, C, D) of a support and a query scan that share A and D."""
+    support = problem(length=support_length, seed=1, **kwargs)
+    query = problem(length=query_length, seed=2, **kwargs) | {k: support[k] for k in "AD"}
+    return tuple(support[k] for k in CORE), tuple(query[k] for k in CORE)
+
+
+# ---- traversals
+
+
+def test_reading_orders_of_a_small_map_by_hand():
+    assert reading_order(2, 3).tolist() == [
+        [0, 1, 2, 3, 4, 5], [0, 3, 1, 4, 2, 5], [5, 4, 3, 2, 1, 0], [5, 2, 4, 1, 3, 0],
+    ]  # fmt: skip
+    # 4 x 4 in 2 x 2 patches: patches and pixels by rows, then both by columns
+    rows, columns, *_ = reading_order(4, 4, 2).tolist()
+    assert rows == [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15]
+    assert columns == [0, 4, 1, 5, 8, 12, 9, 13, 2, 6, 3, 7, 10, 14, 11, 15]
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
+def test_orders_visit_every_pixel_once_and_patches_in_one_run(h, w, ratio):
+    order = reading_order(h * ratio, w * ratio, ratio)
+    assert (order.sort(dim=1).values == torch.arange(h * w * ratio**2)).all()
+    for line in order:
+        patch = line // (w * ratio) // h * ratio + line % (w * ratio) // w
+        runs = patch.view(ratio**2, h * w)
+        assert (runs == runs[:, :1]).all()
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
+def test_sequences_and_back_is_the_identity(h, w, ratio):
+    x = torch.randn(2, 3, h * ratio, w * ratio)
+    back = from_sequences(to_sequences(x, ratio), h * ratio, w * ratio, ratio)
+    assert len(back) == 4 and all(torch.equal(y, x) for y in back)
+
+
+def test_patches_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"a 6 × 8 map cannot be cut into 4 × 4 equal patches"):
+        to_sequences(torch.zeros(1, 1, 6, 8), 4)
+
+
+# ---- SRM
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_recap_is_reading_the_support_again(backend):
+    """Scanning the support from any state h equals P ⊙ h + H_S."""
+    support, _ = scans()
+    h = torch.randn(2, 6, 4)
+    _, P, H_S = read_support(*support, backend=backend)
+    states = truth(dict(zip(CORE, support, strict=True), initial_state=h))[1]
+    torch.testing.assert_close(P * h + H_S, states[:, :, -1].float(), rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=20)
+@given(patches=st.integers(1, 5), patch=st.integers(1, 40), support=st.integers(1, 40),
+       backend=st.sampled_from(BACKENDS))  # fmt: skip
+def test_affine_recap_equals_the_literal_srm(patches, patch, support, backend):
+    s, q = scans(support, patches * patch)
+    y_support, P, H_S = read_support(*s, backend=backend)
+    y = recapped_scan(*q, P, H_S, patch, backend=backend)
+    A, D = s[2], s[5]
+    literal = srm_literal((s[0], s[1], s[3], s[4]), (q[0], q[1], q[3], q[4]), A, D, patch)
+    for ours, theirs in zip((y, y_support, H_S), literal, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_affine_recap_has_the_literal_gradients(backend):
+    inputs = [x.requires_grad_() for scan in scans() for x in scan]
+    s, q = inputs[:6], inputs[6:]
+    q[2], q[5] = s[2], s[5]
+    _, P, H_S = read_support(*s, backend=backend)
+    y = recapped_scan(*q, P, H_S, 9, backend=backend)
+    literal, _, _ = srm_literal(
+        (s[0], s[1], s[3], s[4]), (q[0], q[1], q[3], q[4]), s[2], s[5], 9, backend="reference"
+    )
+    leaves = [*s, q[0], q[1], q[3], q[4]]
+    w = torch.randn(y.shape)
+    # the support's C and D only shape the support's own output, which is not summed here
+    for ours, theirs in zip(
+        torch.autograd.grad((y * w).sum(), leaves, allow_unused=True),
+        torch.autograd.grad((literal * w).sum(), leaves, allow_unused=True),
+        strict=True,
+    ):
+        if ours is None:
+            assert theirs.abs().max() == 0
+        else:
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_segments_that_do_not_divide_are_refused():
+    s, q = scans()
+    _, P, H_S = read_support(*s)
+    with pytest.raises(ValueError, match=r"segment=10 does not divide the 36 query steps"):
+        recapped_scan(*q, P, H_S, 10)
+
+
+# ---- QIM
+
+
+def test_intercept_is_one_step_from_the_support_state_for_every_pixel():
+    _, (u, delta, A, B, C, D) = scans(groups=1)
+    H = torch.randn(2, 6, 4)
+    y = intercept(u, delta, A, B[:, 0], C[:, 0], D, H)
+    for t in range(u.shape[-1]):
+        one = dict(u=u, delta=delta, A=A, B=B, C=C, D=D, initial_state=H)
+        one |= {k: one[k][..., t : t + 1] for k in ("u", "delta", "B", "C")}
+        torch.testing.assert_close(y[..., t : t + 1], truth(one)[0].float(), rtol=1e-5, atol=1e-5)
+
+
+def test_intercept_gradients():
+    _, (u, delta, A, B, C, D) = scans(query_length=3, groups=1, batch=1, channels=2, state=3,
+                                      dtype=torch.float64)  # fmt: skip
+    H = torch.randn(1, 2, 3, dtype=torch.float64)
+    inputs = [x.requires_grad_() for x in (u, delta, A, B[:, 0], C[:, 0], D, H)]
+    assert torch.autograd.gradcheck(intercept, inputs)
+
+
+# ---- the exact split
+
+
+@pytest.mark.parametrize("segment", [0, 9])
+def test_state_splits_exactly(segment):
+    s, q = scans()
+    split = split_state(s, q, segment=segment)
+    line = [list(q), list(s)]
+    if segment:  # the literal line: the support before every patch
+        pieces = []
+        for i in range(0, 36, segment):
+            pieces += [s, tuple(x[..., i : i + segment] if x.ndim > 2 else x for x in q)]
+    else:
+        pieces = [s, q]
+    line = {
+        k: torch.cat([p[i] for p in pieces], -1) if i not in (2, 5) else s[i]
+        for i, k in enumerate(CORE)
+    }
+    states = truth(line)[1].float()
+    kept, start = [], 0
+    for piece in pieces:
+        stop = start + piece[0].shape[-1]
+        if piece is not s:
+            kept.append(states[:, :, start:stop])
+        start = stop
+    torch.testing.assert_close(split.whole, torch.cat(kept, 2), rtol=1e-5, atol=1e-5)
+
+
+def test_share_and_cosine_mean_what_they_say():
+    s, q = scans()
+    silent = (torch.zeros_like(q[0]), *q[1:])  # a query that writes nothing
+    split = split_state(s, silent)
+    assert torch.allclose(split.support_share(), torch.ones(2, 36))
+    mute = (torch.zeros_like(s[0]), *s[1:])  # a support that writes nothing
+    assert torch.allclose(split_state(mute, q).support_share(), torch.zeros(2, 36))
+    still = (silent[0], torch.zeros_like(q[1]), *q[2:])  # and no decay: the state stays H_S
+    assert torch.allclose(split_state(s, still).cosine(), torch.ones(2, 36))
+    with pytest.raises(ValueError, match=r"batch and channels must agree"):
+        split_state(tuple(x[:1] for x in s), q)
+
+
+def test_kept_and_written_are_the_parts_over_the_start():
+    s, q = scans()
+    split = split_state(s, q)
+    kept, written = split.support_kept(), split.query_written()
+    start = split.start.flatten(1).norm(dim=1)
+    for part, ratio in ((split.support, kept), (split.query, written)):
+        assert torch.allclose(ratio[:, 20], part[:, :, 20].flatten(1).norm(dim=1) / start)
+    torch.testing.assert_close(split.support_share(), kept / (kept + written))
+    assert (kept.diff(dim=1) <= 0).all()  # without recaps the support's part only decays
+
+
+def test_recaps_keep_more_of_the_support_than_reading_it_once():
+    s, q = scans(support_length=9, query_length=360)
+    once, recapped = split_state(s, q), split_state(s, q, segment=9)
+    late = slice(180, None)
+    assert recapped.support_share()[:, late].mean() > 2 * once.support_share()[:, late].mean()
+
+
+# ---- blocks and mixer
+
+
+def small_mixer(**kwargs):
+    torch.manual_seed(0)
+    return MambaMixer(16, 2, state=4, recap_ratio=2, **kwargs)
+
+
+def test_mixer_alternates_self_and_hybrid():
+    kinds = [type(block) for block in MambaMixer(16, 5).blocks]
+    assert kinds == [SelfMambaBlock, HybridMambaBlock] * 2 + [SelfMambaBlock]
+
+
+def test_trace_records_without_changing_the_result_and_splits():
+    mixer = small_mixer()
+    query, support = torch.randn(2, 2, 16, 4, 6).unbind(0)
+    trace = []
+    assert torch.equal(mixer(query, support), mixer(query, support, trace))
+    self_record, hybrid_record = trace
+    assert self_record["query"].shape == (2, 4, 6, 16) and "query_scan" in self_record
+    split = split_state(
+        one_direction(hybrid_record["support_scan"], 2),
+        one_direction(hybrid_record["query_scan"], 2),
+        segment=6,
+    )
+    assert split.whole.shape == (2, 32, 24, 4)
+
+
+def test_the_query_reads_the_support_and_depth_0_does_not():
+    query, support = torch.randn(2, 1, 16, 4, 4).unbind(0)
+    for depth, reads in ((0, False), (1, False), (2, True)):
+        torch.manual_seed(0)
+        mixer = MambaMixer(16, depth, recap_ratio=2)
+        assert torch.equal(mixer(query, support), mixer(query, 2 * support)) != reads
+
+
+def test_an_all_zero_support_is_defined():
+    """Biases still write a state; the output is finite and depends on the query alone."""
+    query = torch.randn(1, 16, 4, 4)
+    assert torch.isfinite(small_mixer()(query, torch.zeros_like(query))).all()
+
+
+@pytest.mark.parametrize(
+    "query, support, message",
+    [
+        ((1, 8, 4, 4), (1, 16, 4, 4), r"query has shape \(1, 8, 4, 4\); expected \(batch, 16"),
+        ((1, 16, 4, 4), (2, 16, 4, 4), "they must agree"),
+        ((1, 16, 4, 4), (1, 16, 8, 8), "average the support over its shots and resize"),
+        ((1, 16, 5, 4), (1, 16, 5, 4), "a 5 × 4 map cannot be cut into 2 × 2"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused(query, support, message):
+    with pytest.raises(ValueError, match=message):
+        small_mixer()(torch.zeros(query), torch.zeros(support))
+
+
+def test_bad_mixer_sizes_are_refused():
+    with pytest.raises(ValueError, match=r"recap_ratio=0"):
+        MambaMixer(16, 2, recap_ratio=0)

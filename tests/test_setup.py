@@ -1,0 +1,98 @@
+"""Set-up that cannot go on says in one line what is wrong and how to mend it."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import workbook
+
+ROOT = Path(__file__).resolve().parent.parent
+NEEDED = ("Makefile", "pyproject.toml", "constraints.txt", "README.md", "LICENSE")
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """What set-up reads of the repository, without its .venv."""
+    for name in NEEDED:
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("tools", "hmnet_lite", "kernels"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def make_setup(clone, *settings, **env):
+    """Run `make setup`, which must fail; returns its lines on stderr but make's own last."""
+    # not pip's settings here, nor what a `make test` around this test hands down
+    ours = ("PIP_", "MAKE", "MFLAGS", "PYTHON")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    done = subprocess.run(
+        ["make", "setup", *settings], cwd=clone, env=inherited | env, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stdout
+    *lines, last = done.stderr.splitlines()
+    assert last.startswith("make: ***")
+    return lines
+
+
+def test_no_python(clone):
+    (line,) = make_setup(clone, "PYTHON=no-such-python")
+    assert "No no-such-python here" in line and "make PYTHON=" in line
+
+
+@pytest.mark.parametrize("version", ["Python 3.9.2", "Python 2.7.18"])
+def test_an_old_python(clone, version):
+    old = clone / "python"
+    old.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo {version} && exit 0\nexit 1\n')
+    old.chmod(0o755)
+    (line,) = make_setup(clone, f"PYTHON={old}")
+    assert f"is {version}, but Python 3.11 to 3.14 is needed" in line and "make PYTHON=" in line
+
+
+def test_a_half_made_venv_of_someone_else(clone):
+    (clone / ".venv" / "bin").mkdir(parents=True)
+    (clone / ".venv" / "bin" / "python").symlink_to("/nowhere/python3")
+    (line,) = make_setup(clone)
+    assert "half made" in line and "rm -rf .venv" in line
+    assert (clone / ".venv" / "bin" / "python").is_symlink()  # nothing of theirs was removed
+
+
+@pytest.mark.slow
+def test_no_network_and_then_our_own_half_made_venv(clone):
+    nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
+    nowhere["PIP_RETRIES"] = "0"
+    (line,) = make_setup(clone, **nowhere)
+    assert line.startswith("No network") and "make setup again" in line
+    (clone / ".venv" / "bin" / "python").unlink()
+    (line,) = make_setup(clone, **nowhere)  # made again without a question, as far as it goes
+    assert line.startswith("No network")
+    assert (clone / ".venv" / "bin" / "python").exists()
+
+
+@pytest.mark.parametrize(
+    "said, expected",
+    [
+        ("OSError: [Errno 28] No space left on device", "The disk is full"),
+        ("WARNING: Retrying after NewConnectionError\nERROR: No matching", "No network"),
+        (
+            "ERROR: Cannot install furo\nERROR: ResolutionImpossible",
+            "packages: Cannot install furo",
+        ),
+    ],
+)
+def test_what_pip_says_is_explained_in_one_line(said, expected):
+    line = workbook._explain(said)
+    assert expected in line and "build/setup.log" in line and "\n" not in line
+
+
+def test_a_python_without_venv(clone, monkeypatch):
+    monkeypatch.setattr(workbook, "VENV", clone / ".venv")
+    monkeypatch.setattr(workbook, "PYTHON", clone / ".venv" / "bin" / "python")
+    monkeypatch.setattr(workbook, "UNFINISHED", clone / ".venv" / "unfinished")
+    monkeypatch.setattr(workbook, "FINISHED", clone / ".venv" / "finished")
+    monkeypatch.setattr(workbook, "_runs", lambda *command: False)
+    with pytest.raises(workbook.Mend, match="apt install python3-venv"):
+        workbook._make_venv()
+    assert not (clone / ".venv").exists()
