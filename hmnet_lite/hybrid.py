@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from einops import einsum, rearrange
 from torch import Tensor
 
-from hmnet_lite.scan import choose_backend, selective_scan
+from hmnet_lite.backends import choose_backend, compiled_scan
+from hmnet_lite.scan import selective_scan
 from hmnet_lite.scan_chunked import chunked_scan
 
 
@@ -63,13 +64,11 @@ def recapped_scan(u, delta, A, B, C, D, P, H_S, segment: int, *, backend: str = 
             "have the same number of pixels"
         )
     if backend == "auto":
-        backend, _ = choose_backend(u, A)
+        backend, _ = choose_backend(u, initial_state=True)
     if backend == "chunked":
         return chunked_scan(u, delta, A, B, C, D, recap=(P, H_S), segment=segment)[0]
-    if backend == "cpu":
-        from hmnet_kernels import selective_scan_cpu
-
-        return selective_scan_cpu(u, delta, A, B, C, D, recap=(P, H_S), segment=segment)
+    if backend in ("cpu", "triton"):
+        return compiled_scan(backend)(u, delta, A, B, C, D, recap=(P, H_S), segment=segment)
     h = torch.zeros_like(H_S)
     ys = []
     for start in range(0, u.shape[-1], segment):

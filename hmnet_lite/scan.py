@@ -28,7 +28,6 @@ Channels are independent; group g of B and C serves channels g·c/G to (g+1)·c/
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 
 import torch
@@ -36,9 +35,9 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
+from hmnet_lite.backends import COMPILED, choose_backend, compiled_scan, require
 from hmnet_lite.scan_chunked import chunked_scan
 
-BACKENDS = ("reference", "chunked", "cpu")
 _warned_growing = False
 
 
@@ -75,7 +74,8 @@ def selective_scan(
         initial_state: (batch, channels, state) h before the first step; zeros when None.
         return_states: also return every h_t, (batch, channels, length, state). This is the one
             option whose memory grows with channels x length x state.
-        backend: "auto" or one of `BACKENDS`; `choose_backend` says what "auto" takes and why.
+        backend: "auto" or one of `hmnet_lite.backends.BACKENDS`; `choose_backend` says what
+            "auto" takes and why.
 
     Returns:
         y (batch, channels, length) in u's dtype; or a tuple (y[, last_state][, states]).
@@ -86,10 +86,17 @@ def selective_scan(
         ImportError: the backend asked for is not installed.
     """
     check_scan_arguments(u, delta, A, B, C, D, z, delta_bias, initial_state)
+    given = (u, delta, A, B, C, D, z, delta_bias, initial_state)
+    trained = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in given)
+    needs = dict(
+        initial_state=initial_state is not None,
+        last_state_gradient=return_last_state and trained,
+        return_states=return_states,
+    )
     if backend == "auto":
-        name, _ = choose_backend(u, A, return_states=return_states)
+        backend, _ = choose_backend(u, **needs)
     else:
-        name = _named_backend(backend, u, A, return_states)
+        require(backend, u, **needs)
 
     dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
     batch, channels, length = u.shape
@@ -99,18 +106,16 @@ def selective_scan(
     if B.shape[1] != C.shape[1]:  # one of them constant: give every channel its own group
         B, C = (repeat(x, "b g n l -> b (g c) n l", c=channels // x.shape[1]) for x in (B, C))
 
-    if name == "cpu":  # the compiled kernel adds the bias and takes the softplus as it goes
-        from hmnet_kernels import selective_scan_cpu
-
+    if backend in COMPILED:  # these add the bias and take the softplus as they go
         states = None
-        y, last_state = selective_scan_cpu(
+        y, last_state = compiled_scan(backend)(
             u.to(dtype), delta, A, B, C, skip, start, delta_bias=bias,
             delta_softplus=delta_softplus, return_last_state=True,
         )  # fmt: skip
     else:
         delta = delta if bias is None else delta + bias[:, None]
         delta = F.softplus(delta) if delta_softplus else delta
-        core = reference_scan if name == "reference" else chunked_scan
+        core = reference_scan if backend == "reference" else chunked_scan
         y, last_state, states = core(u.to(dtype), delta, A, B, C, skip, start, return_states)
     if z is not None:
         y = y * F.silu(z.to(dtype))
@@ -143,42 +148,6 @@ def reference_scan(u, delta, A, B, C, D=None, initial_state=None, return_states=
         return y, h, None
     empty = u.new_zeros(batch, channels, 0, A.shape[1])
     return y, h, torch.stack(states, dim=2) if states else empty
-
-
-def choose_backend(u: Tensor, A: Tensor, *, return_states: bool = False) -> tuple[str, str]:
-    """What backend="auto" takes for such a call, and why.
-
-    Returns:
-        (name, reason): name is one of `BACKENDS`, reason one sentence.
-    """
-    lacking = _why_not_cpu(u, return_states)
-    if lacking is None:
-        return "cpu", "float32 on a CPU and numba is installed: the compiled kernel is fastest"
-    return "chunked", f"pure torch, runs anywhere; the compiled CPU kernel is out because {lacking}"
-
-
-def _why_not_cpu(u: Tensor, return_states: bool) -> str | None:
-    if u.device.type != "cpu":
-        return f"the tensors are on {u.device}"
-    if u.dtype == torch.float64:
-        return "it computes in float32 and the input is float64"
-    if return_states:
-        return "it never holds all states and return_states=True asks for them"
-    if importlib.util.find_spec("numba") is None:
-        return "numba is not installed (pip install numba)"
-    return None
-
-
-def _named_backend(backend: str, u: Tensor, A: Tensor, return_states: bool) -> str:
-    if backend not in BACKENDS:
-        raise ValueError(
-            f"backend={backend!r} is not known; choose 'auto' or one of {', '.join(BACKENDS)}"
-        )
-    lacking = _why_not_cpu(u, return_states) if backend == "cpu" else None
-    if lacking is not None:
-        error = ImportError if "not installed" in lacking else ValueError
-        raise error(f"backend='cpu' cannot run this call: {lacking}; use backend='chunked'")
-    return backend
 
 
 def _with_groups(x: Tensor, batch: int, length: int) -> Tensor:

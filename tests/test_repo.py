@@ -65,7 +65,8 @@ def test_the_environment_file_has_the_same_pins():
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     from_pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
     assert {"--constraint constraints.txt", "--editable ."} <= set(from_pip)
-    in_conda = dict(entry.split("==") for entry in from_pip if not entry.startswith("--"))
+    entries = (entry.split(";")[0] for entry in from_pip if not entry.startswith("--"))
+    in_conda = dict(entry.split("==") for entry in entries)
     extras = [extra for extra in PROJECT["optional-dependencies"] if extra not in ("all", "gpu")]
     wanted = {canonical(req.name) for req in direct_requirements(*extras)}
     assert {canonical(name): version for name, version in in_conda.items()} == {
@@ -74,13 +75,13 @@ def test_the_environment_file_has_the_same_pins():
 
 
 def test_everything_that_is_installed_along_is_pinned():
-    """Walks the installed requirements; CUDA libraries and triton are torch's own business."""
+    """Walks the installed requirements; CUDA libraries are torch's own business."""
     extras = [extra for extra in PROJECT["optional-dependencies"] if extra not in ("all", "gpu")]
     todo, seen = direct_requirements(*extras), set()
     while todo:
         req = todo.pop()
         name = canonical(req.name)
-        if (name, *req.extras) in seen or re.match(r"nvidia-|cuda-|triton", name):
+        if (name, *req.extras) in seen or re.match(r"nvidia-|cuda-", name):
             continue
         seen.add((name, *req.extras))
         try:

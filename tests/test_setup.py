@@ -96,3 +96,11 @@ def test_a_python_without_venv(clone, monkeypatch):
     with pytest.raises(workbook.Mend, match="apt install python3-venv"):
         workbook._make_venv()
     assert not (clone / ".venv").exists()
+
+
+def test_without_the_oracle_set_up_goes_on_and_says_so(clone, monkeypatch, capsys):
+    monkeypatch.setattr(workbook, "ROOT", clone)
+    monkeypatch.setattr(workbook, "LOG", clone / "setup.log")
+    monkeypatch.setattr(workbook, "PYTHON", shutil.which("false"))
+    workbook._install_oracle()
+    assert "without mamba-ssm==" in capsys.readouterr().out

@@ -44,6 +44,7 @@ def setup() -> None:
     print("Setting up .venv: about 170 packages, a few minutes, done once.", flush=True)
     _make_venv()
     _install()
+    _install_oracle()
     FINISHED.write_text(wanted)
     UNFINISHED.unlink(missing_ok=True)
     print(f"Set-up is ready ({_took(started)}).", flush=True)
@@ -127,6 +128,28 @@ def _install() -> None:
         raise Mend(_explain(LOG.read_text()))
 
 
+def _install_oracle() -> None:
+    """The Python part of mamba-ssm, whose reference the scan is tested against and timed beside.
+
+    Its CUDA kernel is not built. Nothing else needs it, so a failure is said and survived.
+    """
+    pins = (ROOT / "constraints.txt").read_text().split()
+    pin = next(pin for pin in pins if pin.startswith("mamba-ssm=="))
+    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    command += ["--quiet", "--no-build-isolation", "--no-deps", pin]
+    env = {"MAMBA_FORCE_BUILD": "TRUE", "MAMBA_SKIP_CUDA_BUILD": "TRUE", **os.environ}
+    with LOG.open("a") as log:
+        done = subprocess.run(
+            command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode:
+        print(
+            f"  without {pin}: its build failed ({LOG.relative_to(ROOT)}); "
+            "the tests that compare with it are skipped",
+            flush=True,
+        )
+
+
 def _explain(log: str) -> str:
     """The mend for a failed pip run, from what pip said."""
     where = f"(pip's whole output: {LOG.relative_to(ROOT)})"
@@ -193,7 +216,8 @@ def figures() -> int:
 def bench(*arguments: str) -> int:
     """Time the scan kernels."""
     setup()
-    return _python("-m", "hmnet_kernels.bench", *arguments, threads=_cpus())
+    ours = ("--scan", "chunked=hmnet_lite.scan_chunked:chunked_scan")
+    return _python("-m", "hmnet_kernels.bench", *ours, *arguments, threads=_cpus())
 
 
 def clean() -> int:
