@@ -20,7 +20,6 @@ from torch import Tensor
 
 from hmnet_lite.hybrid import read_support
 from hmnet_lite.scan_chunked import chunked_scan
-from hmnet_lite.traverse import DIRECTIONS
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def split_state(support_scan, query_scan, *, segment: int = 0) -> StateSplit:
 def one_direction(scan, k: int):
     """Direction k's part of a scan's arguments (u, delta, A, B, C, D)."""
     u, delta, A, B, C, D = scan
-    channels = u.shape[1] // DIRECTIONS
+    channels = u.shape[1] // B.shape[1]
     own = slice(k * channels, (k + 1) * channels)
     return u[:, own], delta[:, own], A[own], B[:, k : k + 1], C[:, k : k + 1], D[own]
 

@@ -1,5 +1,6 @@
 """The compiled CPU scan against mamba-ssm's reference and a float64 loop."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -333,15 +334,15 @@ def test_compiled_code_is_cached(tmp_path):
         assert done.stdout.strip() == wanted, done.stderr
 
 
-def test_cached_code_cannot_be_stale():
-    """numba notices changes of cpu_loops.py only, so that file names what it was built from."""
-    from hmnet_kernels import cpu_loops
-
-    folder = Path(cpu_loops.__file__).parent
-    sources = b"".join((folder / name).read_bytes() for name in ("lanes.py", "tiles.py"))
-    assert zlib.crc32(sources) == cpu_loops.BUILT_FROM, (
-        f"lanes.py or tiles.py changed: set BUILT_FROM = 0x{zlib.crc32(sources):08X} in "
-        "cpu_loops.py, so that compiled code cached from the old ones is not used"
+@pytest.mark.parametrize("module", ["cpu_loops", "map_loops"])
+def test_cached_code_cannot_be_stale(module):
+    """numba notices changes of a loops file only, so that it names what it was built from."""
+    loops = importlib.import_module(f"hmnet_kernels.{module}")
+    folder = Path(loops.__file__).parent
+    sources = b"".join((folder / f"{name}.py").read_bytes() for name in ("lanes", "tiles", "steps"))
+    assert zlib.crc32(sources) == loops.BUILT_FROM, (
+        f"lanes.py, tiles.py or steps.py changed: set BUILT_FROM = 0x{zlib.crc32(sources):08X} in "
+        f"{module}.py, so that compiled code cached from the old ones is not used"
     )
 
 

@@ -167,7 +167,7 @@ BAD = [
     (0, lambda x: x * 255, ValueError, r"expected \[0, 1\].*divide 0-255 pictures by 255"),
     (0, lambda x: x / 0, ValueError, "query_image has .* NaN or infinite values"),
     (0, lambda x: x * float("nan"), ValueError, "query_image has 49152 NaN or infinite"),
-    (0, lambda x: x[..., :120], ValueError, "128 × 120 pixels; expected sides .* multiples of 64"),
+    (0, lambda x: x[..., :120], ValueError, "128 × 120 pixels; expected sides .* multiples of 16"),
     (0, lambda x: x.to("meta"), ValueError, "query_image is on meta but the network"),
     (0, lambda x: x.expand(2, -1, -1, -1), ValueError, "holds 2 pictures and support_images 1"),
     (1, lambda x: x[:, 0], ValueError, r"support_images has shape .* expected \(batch, shots, 3"),
