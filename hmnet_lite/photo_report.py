@@ -138,6 +138,13 @@ class PhotoReport:
                 f"{len(missing)} of {len(self.class_names)} classes had no episode, so mIoU is the "
                 f"mean of the others: {', '.join(missing[:10])}{', ...' * (len(missing) > 10)}"
             )
+        seen = self.checkpoint.get("trained_on_tested", [])
+        if seen:
+            lines.append(
+                f"{len(seen)} of {len(self.class_names)} classes tested are ones the network was "
+                f"trained on, so this is no few-shot score: {', '.join(seen[:10])}"
+                f"{', ...' * (len(seen) > 10)}"
+            )
         if self.skipped:
             files = sorted({skip["file"] for skip in self.skipped})
             lines.append(
