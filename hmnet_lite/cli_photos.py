@@ -59,7 +59,11 @@ def refuse_options(arguments: argparse.Namespace) -> None:
         ValueError: names them.
     """
     names = ("root", *_FIELDS, "backbone", "on_bad_image")
-    given = [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name, None) is not None]
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in names
+        if getattr(arguments, name, None) is not None
+    ]
     if given:
         raise ValueError(
             f"{', '.join(given)} only has a meaning with photographs; add --dataset "

@@ -201,7 +201,7 @@ class PhotoReport:
             report._check()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{path} is not a report on photographs ({type(error).__name__}: {error}); expected "
-                "the JSON that PhotoReport.to_json writes. Mend: evaluate again"
+                f"{path} is not a report on photographs ({type(error).__name__}: {error}); "
+                "expected the JSON that PhotoReport.to_json writes. Mend: evaluate again"
             ) from error
         return report

@@ -47,7 +47,9 @@ def pictures_in(folder: Path, suffixes: Sequence[str] = (".jpg", ".jpeg")) -> li
     )
 
 
-def novel_in_fold(fold: int | None, classes: Sequence[int], scheme: str, folds: int = 4) -> frozenset:
+def novel_in_fold(
+    fold: int | None, classes: Sequence[int], scheme: str, folds: int = 4
+) -> frozenset:
     """The novel class ids of a fold.
 
     Args:

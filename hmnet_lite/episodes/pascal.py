@@ -28,9 +28,10 @@ from hmnet_lite.episodes.photo import PhotoEpisodes, Source
 from hmnet_lite.episodes.pictures import MaskFormat
 
 CLASSES = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
-    "person pottedplant sheep sofa train tvmonitor"
-).split()
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
+)  # fmt: skip
 HELP = (
     "PASCAL-5i needs VOC 2012 (VOCtrainval_11-May-2012.tar, from the PASCAL VOC site) and, for "
     "training, SegmentationClassAug, the masks of SBD merged with VOC's as class ids. Put them as "
@@ -55,9 +56,7 @@ class PascalEpisodes(PhotoEpisodes):
         ValueError, BadImage: see `PhotoEpisodes`.
     """
 
-    def __init__(
-        self, root: str | os.PathLike[str], fold: int, split: str, **options: Any
-    ) -> None:
+    def __init__(self, root: str | os.PathLike[str], fold: int, split: str, **options: Any) -> None:
         classes = dict(enumerate(CLASSES, 1))
         novel = novel_in_fold(fold, list(classes), "consecutive")
         home = find_folder(root, _PLACES, "JPEGImages", HELP)
@@ -75,10 +74,8 @@ def _names(home: Path, masks: Path, split: str) -> tuple[list[str], str]:
         return read_list(home / place / name for name in names for place in _LISTS)
 
     augmented = masks.name == "SegmentationClassAug"
-    if split == "test":
-        wanted = ("val.txt",)
-    else:
-        wanted = _TRAIN_LISTS if augmented else ("train.txt",)
+    train = _TRAIN_LISTS if augmented else ("train.txt",)
+    wanted = train if split == "train" else ("val.txt",)
     listed, val = found(*wanted), found("val.txt")
     if listed is None and split == "train" and augmented and val is not None:
         tested = {Path(line.split()[0]).stem for line in val[0]}

@@ -6,9 +6,9 @@ A data set's module finds the files and says which classes are novel; this decid
               order; then one of the picture's eligible classes at random
     supports  K distinct other pictures of that class, at random
 
-A class is eligible in a picture when it covers at least `small_object` pixels there. The field draws
-the same way (PFENet: Tian et al., TPAMI 2020, and what followed), from other random numbers: a score
-here and one from another code base are of the same distribution, not of the same episodes.
+A class is eligible in a picture when it covers at least `small_object` pixels there. The field
+draws the same way (PFENet: Tian et al., TPAMI 2020, and what followed), from other random numbers:
+a score here and one from another code base are of the same distribution, not the same episodes.
 """
 
 from __future__ import annotations

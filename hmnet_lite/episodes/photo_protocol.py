@@ -1,8 +1,8 @@
 """Which episodes of photographs a number was measured on; see `protocol` for why this is a thing.
 
-    protocol = PhotoProtocol("pascal", fold=0)          # as published: 1,000 episodes, seed 321, 473 px
-    test = protocol.build("VOCdevkit/VOC2012")          # novel classes of the fold
-    train = protocol.training(4000, "VOCdevkit/VOC2012", seed=1)
+protocol = PhotoProtocol("pascal", fold=0)  # as published: 1,000 episodes, seed 321, 473 px
+test = protocol.build("VOCdevkit/VOC2012")  # novel classes of the fold
+train = protocol.training(4000, "VOCdevkit/VOC2012", seed=1)
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ TRAINING_GAPS = ("same", "cross")
 
 
 class Record:
-    """What the frozen dataclasses here share: plain values, and to and from JSON, all or nothing."""
+    """What protocols share: plain values, and the way to JSON and back, all fields or none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by name, ready for JSON."""
