@@ -5,7 +5,7 @@
                                (or 1 and 0; 255 is then a part that should not count)
 
 Folders are the classes, in alphabetical order, so a class's number changes when one is added before
-it. Folders whose name begins with a dot or an underscore, and files beside them, are left out.
+it. Folders without pictures, or whose name begins with a dot or an underscore, are left out.
 """
 
 from __future__ import annotations
@@ -66,11 +66,12 @@ def class_folders(
     if not root.is_dir():
         raise MissingData(f"there is no folder {root}. {help}")
     folders = sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] not in "._")
-    by_class = {folder: pictures_in(folder) for folder in folders}
-    if not any(by_class.values()):
-        raise MissingData(f"there is no folder with .jpg pictures in {root}. {help}")
+    folders = [folder for folder in folders if pictures_in(folder, (".jpg", ".jpeg", ".png"))]
+    if not folders:
+        raise MissingData(f"there is no folder with pictures in {root}. {help}")
     items = []
-    for class_id, (folder, pictures) in enumerate(by_class.items()):
+    for class_id, folder in enumerate(folders):
+        pictures = pictures_in(folder)
         stems = {picture.stem for picture in pictures}
         for mask in pictures_in(folder, (".png",)):
             if mask.stem not in stems:

@@ -146,8 +146,11 @@ def _count(
 def _count_one(item: Item, *, masks: MaskFormat, upright: bool) -> list[tuple[int, int]]:
     """(class id, pixels) of each class in one mask, whose size must be its picture's."""
     mask = masks.read(item.mask)
-    with suppress(BadImage):  # a broken picture is told when an episode needs it
-        check_size(item, mask, picture_size(item.image, upright=upright))
+    try:
+        size = picture_size(item.image, upright=upright)
+    except BadImage:
+        size = mask.shape  # a broken picture is told when an episode needs it
+    check_size(item, mask, size)
     counts = np.bincount(mask.ravel(), minlength=256)[:255]
     if item.class_id is not None:
         return [(item.class_id, int(counts[1]))] if counts[1] else []

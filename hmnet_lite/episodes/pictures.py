@@ -109,7 +109,8 @@ class MaskFormat:
             return np.asarray(image).copy()  # a labelling tool's ids, whatever colours they have
         if image.mode.startswith("I"):  # 16 bits and more
             values = np.asarray(image)
-            values = values.astype(np.uint8) if values.max() <= IGNORE else values >> 8
+            if values.max() > IGNORE:
+                return (values >= 1 << 15).astype(np.uint8)
         elif len(image.getbands()) == 1 and image.mode != "P":
             values = np.asarray(image.convert("L"))
         else:
