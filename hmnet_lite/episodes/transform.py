@@ -49,12 +49,13 @@ def augment(
 
     The published order and ranges, but for two things: the scale is relative to the square (the
     published one is to the photograph, whose sides are near the square's there and need not be on
-    one's own), and the crop keeps some of the class when ten tries find a window that does.
+    one's own), and a view shows some of the class: ten windows are tried, then `fit` serves.
 
     Arguments and result as in `fit`; what lies outside the picture is black and `IGNORE`.
     """
     scale = SCALE[0] + (SCALE[1] - SCALE[0]) * stream.below(1001) / 1000
-    image, mask = _resized(image, mask, max(1, round(side * scale)))
+    given = image, mask
+    image, mask = _resized(*given, max(1, round(side * scale)))
     degrees = stream.between(-10 * DEGREES, 10 * DEGREES) / 10
     picture = Image.fromarray(image).rotate(degrees, Image.Resampling.BILINEAR)
     labels = Image.fromarray(mask).rotate(degrees, Image.Resampling.NEAREST, fillcolor=IGNORE)
@@ -70,8 +71,8 @@ def augment(
         )
         window = _window(image, mask, top, left, side)
         if (window[1] == 1).any():
-            break
-    return window
+            return window
+    return fit(*given, side)
 
 
 def boxes(mask: np.ndarray) -> np.ndarray:
