@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -145,7 +146,7 @@ def hmnet_from_state_dict(
         reweight_bias="kshot_rw.0.bias" in given,
     )  # fmt: skip
     model = PublishedHMNet(config)
-    names = {f"{k}": f"mixer.{v}" for k, v in _mixer_names(depth).items()}
+    names = {k: f"mixer.{v}" for k, v in _mixer_names(depth).items()}
     for ours in model.state_dict():
         for part, published in _PARTS.items():
             if ours.startswith(part):
@@ -203,17 +204,16 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        if "WeightsUnpickler error" in str(error) or "Weights only" in str(error):
-            reason = str(error).rsplit("WeightsUnpickler error: ", 1)[-1].splitlines()[0]
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it asks for {asked[1]}" if asked else "it is no pickle of tensors"
         raise ValueError(
-            f"{path} is refused, and nothing in it was run: it is not a file of tensors alone "
-            f"({reason.strip()}); download it again, or ask its owner for the state_dict only"
+            f"{path} is refused and nothing in it was run: {reason}, where only tensors and plain "
+            "containers belong; download it again, or have its owner save the state_dict alone"
         ) from error
-    except (RuntimeError, EOFError, KeyError, IndexError, UnicodeDecodeError, OSError) as error:
+    except Exception as error:  # bytes cut or garbled can fail in any way
+        reason = str(error).split(". ")[0] or "it ends too early"
         raise ValueError(
-            f"{path} is not a whole checkpoint ({type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else 'it ends too early'}); download it "
+            f"{path} is not a whole checkpoint ({type(error).__name__}: {reason}); download it "
             "again and compare its size with the original's"
         ) from error
     state_dict = content.get("state_dict", content) if isinstance(content, Mapping) else content
@@ -254,8 +254,8 @@ def _check_backbone(given: Mapping[str, Tensor], backbone: str) -> None:
         )
     if backbone == "resnet50" and "layer3.6.conv1.weight" in given:
         raise CheckpointMismatch(
-            "this checkpoint's ResNet has more than 6 bottlenecks in layer3 (ResNet-101?); expected "
-            f"ResNet-50, or one of {', '.join(BACKBONES)}"
+            "this checkpoint's ResNet has more than 6 bottlenecks in layer3 (ResNet-101?); the "
+            f"published ones are {' and '.join(BACKBONES)}"
         )
 
 
