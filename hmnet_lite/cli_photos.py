@@ -7,6 +7,7 @@ python -m hmnet_lite evaluate --dataset folder --root pictures --checkpoint hmne
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hmnet_lite.photo_report import ON_BAD, PhotoReport, Readable
 from hmnet_lite.predict import segment_episode
 
 DATASETS = ("emoji", *PHOTO_DATASETS)
+BACKBONES = ("resnet50", "vgg16")  # of the authors' checkpoints
 LITE_SIZE = 256  # HMNet-lite's own image size: its sides must be multiples of 64
 #: options to protocol fields; only photographs have them
 _FIELDS = (
@@ -48,7 +50,8 @@ def add_train_options(sub: argparse.ArgumentParser) -> None:
 
 def add_test_options(sub: argparse.ArgumentParser) -> None:
     """What only a test of photographs has."""
-    sub.add_argument("--backbone", choices=("resnet50", "vgg16"), help="of a published checkpoint")
+    sub.add_argument("--backbone", choices=BACKBONES,
+                     help=f"of a published checkpoint ({BACKBONES[0]})")  # fmt: skip
     sub.add_argument("--on-bad-image", choices=ON_BAD, help="a file that cannot be read (stop)")
 
 
@@ -98,15 +101,19 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     ours = path.suffix == ".safetensors"
     facts = read_facts(path) if ours else {}
     protocol = photo_protocol(arguments, **_defaults(arguments, facts) if ours else {})
-    episodes = Readable(protocol.build(arguments.root), arguments.on_bad_image or "stop")
     model = _load(path, ours, protocol, arguments)
+    episodes = Readable(protocol.build(arguments.root), arguments.on_bad_image or "stop")
 
     def predict(episode):
         return segment_episode(model, episode)
 
     scores = evaluate({"all foreground": all_foreground, path.stem: predict}, episodes)
     seen = sorted(set(facts.get("classes", ())) & set(episodes.episodes.classes.values()))
-    known = {"file": path.name, "trained_on_tested": seen, **facts}
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    known = {"file": path.name, "sha256": digest, "trained_on_tested": seen, **facts}
+    if not ours:
+        known["backbone"] = arguments.backbone or BACKBONES[0]
     report = PhotoReport(protocol, episodes, scores, known)
     print(report.table())
     for note in report.notes():
@@ -148,7 +155,7 @@ def _load(
 
         model = load_published(
             path,
-            backbone=arguments.backbone or "resnet50",
+            backbone=arguments.backbone or BACKBONES[0],
             image_size=protocol.image_size,
             shots=protocol.shots,
         )

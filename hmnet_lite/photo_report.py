@@ -141,8 +141,8 @@ class PhotoReport:
         seen = self.checkpoint.get("trained_on_tested", [])
         if seen:
             lines.append(
-                f"{len(seen)} of {len(self.class_names)} classes tested are ones the network was "
-                f"trained on, so this is no few-shot score: {', '.join(seen[:10])}"
+                f"{len(seen)} of {len(self.class_names)} classes tested have the name of one the "
+                f"network was trained on, so this is no few-shot score: {', '.join(seen[:10])}"
                 f"{', ...' * (len(seen) > 10)}"
             )
         if self.skipped:

@@ -16,7 +16,7 @@ def colour(class_id):
 
 
 def ids_with(*blocks, size=SIZE, ignore=0):
-    """(h, w) class ids: (class, top, bottom, left, right) rectangles, `ignore` rows of 255 on top."""
+    """(h, w) class ids: (class, top, bottom, left, right) rectangles; 255 in the first rows."""
     ids = np.zeros(size, np.uint8)
     for class_id, top, bottom, left, right in blocks:
         ids[top:bottom, left:right] = class_id

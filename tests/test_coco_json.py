@@ -52,9 +52,9 @@ def test_a_pixel_belongs_when_its_centre_does():
     assert np.array_equal(polygon_mask(square, 4, 5), expected)
     assert np.array_equal(polygon_mask(square + 0.4, 4, 5), expected)
     assert np.array_equal(polygon_mask(square + 0.6, 4, 5), np.roll(expected, 1, (0, 1)))
-    assert polygon_mask(square + [3, 0], 4, 5).sum() == 2  # cut at the picture's edge
-    assert not polygon_mask(square + [9, 0], 4, 5).any()
-    assert not polygon_mask(square - [0, 9], 4, 5).any()
+    assert polygon_mask(square + np.array([3, 0]), 4, 5).sum() == 2  # cut at the picture's edge
+    assert not polygon_mask(square + np.array([9, 0]), 4, 5).any()
+    assert not polygon_mask(square - np.array([0, 9]), 4, 5).any()
     assert not polygon_mask(np.array([[1, 2], [4, 2]], float), 4, 5).any()  # no area
 
 

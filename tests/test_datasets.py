@@ -297,7 +297,7 @@ def test_coco_from_json_is_coco_from_the_masks_it_draws(tmp_path):
     assert data.facts["pictures"] == 160 and data.facts["lists"] == "val2014, json"
     assert all(shows(e.query_image, e.query_mask, e.class_id) for e in data)
     assert all(shows(e.support_images[0], e.support_masks[0], e.class_id) for e in data)
-    with pytest.raises(MissingData, match="no instances_train2014.json"):
+    with pytest.raises(MissingData, match=r"no instances_train2014\.json"):
         (tmp_path / "train2014").mkdir()
         CocoEpisodes(tmp_path, 0, "train", labels="json", **QUIET)
 
@@ -410,7 +410,8 @@ def test_the_fingerprint_tells_everything_but_the_length(voc):
     changes = ({"shots": 2}, {"seed": 1}, {"image_size": 32}, {"small_object": 101},
                {"support_annotation": "box"}, {"filter_novel": False}, {})  # fmt: skip
     prints = {PascalEpisodes(voc, 0, "test", **{**given, **c}).fingerprint for c in changes}
-    prints |= {PascalEpisodes(voc, k, s, **given).fingerprint for k, s in ((1, "test"), (0, "train"))}
+    for fold, split in ((1, "test"), (0, "train")):
+        prints.add(PascalEpisodes(voc, fold, split, **given).fingerprint)
     assert len(prints) == len(changes) + 2
     assert PascalEpisodes(voc, 0, "test", length=5, **given).fingerprint in prints
 
@@ -426,13 +427,15 @@ def test_a_list_is_made_once_and_read_back(voc, cache, monkeypatch):
 
 
 def objects_inside(path):
-    np.savez(open(path, "wb"), key=np.array(["x"], object), item=np.array([{}], object))
+    with path.open("wb") as file:
+        np.savez(file, key=np.array(["x"], object), item=np.array([{}], object))
 
 
 def of_others(path):
     with np.load(path) as file:
         values = dict(file)
-    np.savez(open(path, "wb"), **{**values, "key": np.array("another")})
+    with path.open("wb") as file:
+        np.savez(file, **{**values, "key": np.array("another")})
 
 
 @pytest.mark.parametrize(
@@ -489,7 +492,7 @@ def test_a_mask_of_colours_is_named_with_the_mend(tmp_path, own):
     path = root / "SegmentationClassAug" / "2007_004001.png"
     ids = Image.open(path)
     ids.convert("RGB").save(path)
-    with pytest.raises(BadImage, match=r"2007_004001\.png holds colours \(mode RGB\); expected cla"):
+    with pytest.raises(BadImage, match=r"2007_004001\.png holds colours \(mode RGB\); expect"):
         PascalEpisodes(root, 0, "test", **QUIET)
     Image.fromarray(np.asarray(ids) * 9).save(path)
     with pytest.raises(BadImage, match=r"2007_004001\.png holds 36, 247; expected class ids 0 "):
@@ -516,7 +519,7 @@ def test_a_picture_without_its_mask_and_a_mask_without_its_picture(own, tmp_path
         FolderEpisodes(own, None, "test", **QUIET)
     root = trees.pascal(tmp_path / "voc")
     (root / "JPEGImages" / "2007_001001.jpg").unlink()
-    with pytest.raises(BadImage, match=r"2007_001001\.jpg is not there, and 2007_001001\.png needs"):
+    with pytest.raises(BadImage, match=r"2007_001001\.jpg is not there, and 2007_001001\.png"):
         PascalEpisodes(root, 0, "test", **QUIET)
 
 
