@@ -129,8 +129,8 @@ def _defaults(arguments: argparse.Namespace, facts: dict[str, Any]) -> dict[str,
         ValueError: it was trained on the classes of the fold asked for.
     """
     values = {"image_size": facts.get("image_size", LITE_SIZE)}
-    if facts.get("dataset") != arguments.dataset or facts.get("fold") is None:
-        return values
+    if facts.get("dataset") != arguments.dataset or arguments.dataset not in ("pascal", "coco"):
+        return values  # one's own pictures may be others: the report tells classes of one name
     values |= {"fold": facts["fold"], "fold_scheme": facts["fold_scheme"]}
     for name, value in values.items():
         asked = getattr(arguments, name, None)

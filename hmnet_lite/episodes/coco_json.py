@@ -34,7 +34,7 @@ def draw_masks(annotations: Path, pictures: Path, *, progress: bool = True) -> P
     Args:
         annotations: instances_val2014.json or the like.
         pictures: the folder of its pictures.
-        progress: show a bar. Stopped half-way, it goes on where it stopped.
+        progress: show a bar (about 7 ms a picture). Stopped half-way, it goes on where it stopped.
 
     Returns:
         the folder; a mask has its picture's name, with .png.

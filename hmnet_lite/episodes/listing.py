@@ -130,7 +130,7 @@ def _count(
     one = partial(_count_one, masks=masks, upright=upright)
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,  # decoding runs outside Python's lock
-        tqdm(total=len(items), desc="list", unit="mask", disable=not progress) as bar,
+        tqdm(total=len(items), desc="list", unit="mask", leave=False, disable=not progress) as bar,
     ):
         try:
             for position, counts in enumerate(pool.map(one, items)):

@@ -75,7 +75,7 @@ class Protocol(Record):
     """How a method is tested.
 
     Args:
-        dataset: which benchmark; "emoji" is Emoji-20i.
+        dataset: which benchmark; "emoji" is Emoji-20i. Photographs have a `PhotoProtocol`.
         fold: 0 to 3. Its classes are novel: met in testing only.
         episodes: how many test episodes.
         seed: decides the test episodes. It is *not* the seed of a training run.
