@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from hmnet_lite.backbones import BACKBONES, Features
 from hmnet_lite.blocks import MambaMixer
-from hmnet_lite.checks import check_images, check_masks
+from hmnet_lite.checks import check_episode
 from hmnet_lite.decoder import Decoder
 from hmnet_lite.prior import PRIORS, masked_mean, prior_maps
 
@@ -110,15 +110,8 @@ class HMNet(nn.Module):
         Raises:
             TypeError, ValueError: what was given, what was expected, the mend.
         """
-        stride = self.backbone.stride
-        check_images("query_image", query_image, 4, stride, self.merge_query.weight.device)
-        check_images("support_images", support_images, 5, stride, query_image.device)
-        check_masks("support_masks", support_masks, support_images)
-        if len(query_image) != len(support_images):
-            raise ValueError(
-                f"query_image holds {len(query_image)} pictures and support_images "
-                f"{len(support_images)} sets of supports; expected one set for each query"
-            )
+        device = self.merge_query.weight.device
+        check_episode(query_image, support_images, support_masks, self.backbone.stride, device)
         shots = support_images.shape[1]
         query = self.backbone(query_image)
         support = self.backbone(support_images.flatten(0, 1)).deep
