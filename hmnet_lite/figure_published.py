@@ -152,7 +152,7 @@ def evidence_row(
     count = 1 + len(maps) + (answer is not None)
     side = min((WIDTH - 0.7) / count, 2.4)
     figure, axes = plt.subplots(
-        1, count, figsize=(side * count + 0.7, side + 0.55), layout="constrained"
+        1, count, figsize=(side * count + 0.7, side + 0.35), layout="constrained"
     )
     picture(axes[0], image, title)
     outline(axes[0], mask)
