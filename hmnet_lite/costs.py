@@ -137,7 +137,7 @@ def count_flops() -> Iterator[FlopCounterMode]:
         counter.get_total_flops(); counter.get_flop_counts()["PublishedHMNet.mixer"]
 
     Every Mamba block reports its scans under the op `hmnet_lite::scan_work`, with one formula
-    whatever the backend. Forward only.
+    whatever the backend. Forward only: everything inside runs in inference mode.
     """
 
     def report(module: nn.Module, args: tuple) -> None:
@@ -145,7 +145,7 @@ def count_flops() -> Iterator[FlopCounterMode]:
             work = block_scan_flops(module, args[0]) - _seen_by_torch(module, args[0])
             torch.ops.hmnet_lite.scan_work(args[0].detach(), work)
 
-    with FlopCounterMode(display=False) as counter:
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         # after the counter's own hook, so that it already knows which block is running
         hook = nn.modules.module.register_module_forward_pre_hook(report)
         try:
