@@ -190,10 +190,10 @@ class HybridMambaBlock(SelfMambaBlock):
         size, ratio = query.shape[-2:], self.patch_ratio
         small = patch_size(*size, ratio)
         support = resize(support, *small)
-        out_support, H_S = self.ssm.scan_map(support, reading_order(*small))
+        out_support, delta, H_S = self.ssm.scan_map(support, reading_order(*small))
         order, starts = reading_order(*size, ratio), patch_starts(*size, ratio)
-        recap = None if self.srm == "off" else (self.ssm.kept(support), H_S)
-        out_query, _ = self.ssm.scan_map(query, order, starts, recap)
+        recap = None if self.srm == "off" else (self.ssm.kept(delta), H_S)
+        out_query, *_ = self.ssm.scan_map(query, order, starts, recap)
         return out_query + self._intercept(query, H_S), resize(out_support, *size)
 
     def _intercept(self, query: Tensor, H_S: Tensor, trace: dict | None = None) -> Tensor | float:

@@ -92,8 +92,9 @@ class SSM(nn.Module):
             recap: (P, H_S), each (batch, directions·channels, state), read before every patch.
 
         Returns:
-            y (batch, channels, height, width) summed over directions, channels-last in memory, and
-            the last state (batch, directions·channels, state).
+            y (batch, channels, height, width) summed over directions, channels-last in memory;
+            Δ before bias and softplus, (batch, directions, pixels, channels), for `kept`; the last
+            state (batch, directions·channels, state).
         """
         from hmnet_kernels import map_scan_cpu
 
@@ -101,19 +102,22 @@ class SSM(nn.Module):
         pixels = rearrange(x, "b c h w -> b (h w) c")
         selected = rearrange(pixels @ self.select.flatten(0, 1).T, "b p (k s) -> b k p s", k=K)
         low_rank, B, C = selected.split([self.rank, self.state, self.state], dim=-1)
+        delta = low_rank @ self.delta_weight.mT
         y, last_state = map_scan_cpu(
-            pixels, low_rank @ self.delta_weight.mT, self.A.flatten(0, 1), B, C, self.D.flatten(),
+            pixels, delta, self.A.flatten(0, 1), B, C, self.D.flatten(),
             order=order[:K], starts=None if starts is None else starts[:K],
             delta_bias=self.delta_bias.flatten(), delta_softplus=True, recap=recap,
         )  # fmt: skip
-        return rearrange(y, "b (h w) c -> b c h w", h=height), last_state
+        return rearrange(y, "b (h w) c -> b c h w", h=height), delta, last_state
 
-    def kept(self, x: Tensor) -> Tensor:
-        """What reading all of a map keeps of the state it meets, P = exp(A ΣΔ).
+    def kept(self, delta: Tensor) -> Tensor:
+        """What reading a whole map keeps of the state it meets, P = exp(A ΣΔ).
 
-        (batch, channels, height, width) → (batch, directions·channels, state)
+        Args:
+            delta: (batch, directions, pixels, channels) of `scan_map`.
+
+        Returns:
+            (batch, directions·channels, state).
         """
-        pixels = rearrange(x, "b c h w -> b 1 (h w) c")
-        low_rank = pixels @ self.select[:, : self.rank].mT  # (b, k, p, rank)
-        delta = F.softplus(low_rank @ self.delta_weight.mT + self.delta_bias[:, None])
-        return torch.exp(delta.sum(2)[..., None] * self.A).flatten(1, 2)
+        total = F.softplus(delta + self.delta_bias[:, None]).sum(2)
+        return torch.exp(total[..., None] * self.A).flatten(1, 2)
