@@ -28,6 +28,7 @@ Channels are independent; group g of B and C serves channels g·c/G to (g+1)·c/
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import torch
@@ -38,7 +39,7 @@ from torch import Tensor
 from hmnet_lite.backends import COMPILED, choose_backend, compiled_scan, require
 from hmnet_lite.scan_chunked import chunked_scan
 
-_warned_growing = False
+_warned_growing = _looked_on_gpu = False
 
 
 def selective_scan(
@@ -61,9 +62,11 @@ def selective_scan(
 
     Args:
         u: (batch, channels, length) input; float32, float64, bfloat16 or float16. The state is
-            float32 (float64 for float64 inputs) whatever the input.
+            float32 whatever the input; float64 for a float64 u, which only "reference" and
+            "chunked" take. The other arguments may not be more exact than that state.
         delta: (batch, channels, length) step size.
-        A: (channels, state), real and negative (other values are allowed, warned about once).
+        A: (channels, state), real and negative (other values are allowed, warned about once; on
+            a GPU only the first A is looked at, for looking makes the program wait).
         B, C: (batch, groups, state, length); also (batch, state, length) for one group, and
             (channels, state) for values that do not depend on the input, as in mamba-ssm.
         D: (channels,) skip, or None.
@@ -79,7 +82,8 @@ def selective_scan(
 
     Returns:
         y (batch, channels, length) in u's dtype; or a tuple (y[, last_state][, states]).
-        Everything is differentiable in every tensor argument.
+        Everything is differentiable in every tensor argument, once: a gradient of a gradient
+        needs backend="reference".
 
     Raises:
         TypeError, ValueError: an argument of the wrong type, shape, dtype or device, named.
@@ -129,16 +133,20 @@ def reference_scan(u, delta, A, B, C, D=None, initial_state=None, return_states=
     Shapes as in `selective_scan` with B, C (batch, groups, state, length) and delta already
     positive. Returns (y, last_state, states or None). Slow on purpose; autograd does the rest.
     """
-    batch, channels, length = u.shape
+    batch, channels, _ = u.shape
     per_channel = channels // B.shape[1]
     B, C = (repeat(x, "b g n l -> b (g c) n l", c=per_channel) for x in (B, C))
     h = u.new_zeros(batch, channels, A.shape[1]) if initial_state is None else initial_state
-    written = delta * u  # (b, c, l); outside the loop, or the cost grows with length squared
+    # For thousands of tiny steps in float32: e^x as 2^(x log2 e), because torch's exp is 3e-9 too
+    # small near 1, and addcmul, which rounds once, because rounding decay * h drifts as well.
+    A = A * math.log2(math.e)
+    # cut by unbind: with an index in each step, the backward grows with the square of the length
+    steps = (x.unbind(-1) for x in (delta, delta * u, B, C))
     ys, states = [], []
-    for t in range(length):
-        decay = torch.exp(delta[:, :, t, None] * A)  # (b, c, n)
-        h = decay * h + written[:, :, t, None] * B[..., t]  # (b, c, n)
-        ys.append((h * C[..., t]).sum(-1))  # (b, c)
+    for delta_t, drive_t, B_t, C_t in zip(*steps, strict=True):
+        decay = torch.exp2(delta_t[..., None] * A)  # (b, c, n)
+        h = torch.addcmul(drive_t[..., None] * B_t, decay, h)  # decay ⊙ h + Δ u B: (b, c, n)
+        ys.append((h * C_t).sum(-1))  # (b, c)
         if return_states:
             states.append(h)
     y = torch.stack(ys, dim=-1) if ys else u * 1.0
@@ -174,6 +182,12 @@ def check_scan_arguments(u, delta, A, B, C, D=None, z=None, delta_bias=None, ini
         if x.device != u.device:
             raise ValueError(
                 f"{name} is on {x.device} but u is on {u.device}; move it with .to(u.device)"
+            )
+        if x.dtype == torch.float64 != u.dtype:
+            raise TypeError(
+                f"{name} has dtype torch.float64 but u has {u.dtype}, so the scan would round it "
+                "to float32; scan in float64 with u.double(), or round it yourself with "
+                f"{name}.float()"
             )
     if u.ndim != 3:
         raise ValueError(f"u has shape {tuple(u.shape)}; expected (batch, channels, length)")
@@ -216,8 +230,11 @@ def check_scan_arguments(u, delta, A, B, C, D=None, z=None, delta_bias=None, ini
 
 
 def _warn_if_growing(A: Tensor) -> None:
-    global _warned_growing
-    if not _warned_growing and bool((A.detach() >= 0).any()):
+    global _warned_growing, _looked_on_gpu
+    if _warned_growing or (A.device.type != "cpu" and _looked_on_gpu):
+        return
+    _looked_on_gpu = _looked_on_gpu or A.device.type != "cpu"
+    if bool((A.detach() >= 0).any()):
         _warned_growing = True
         warnings.warn(
             f"A has entries >= 0 (largest {A.max().item():.3g}): with a positive step the state "

@@ -35,8 +35,7 @@ def loop64(
         delta = delta + delta_bias.double()[:, None]
     if delta_softplus:
         delta = F.softplus(delta)
-    per_group = u.shape[1] // B.shape[1]
-    B, C = (t.repeat_interleave(per_group, 1).unbind(-1) for t in (B, C))
+    B, C = (t.repeat_interleave(u.shape[1] // t.shape[1], 1).unbind(-1) for t in (B, C))
     h = u.new_zeros(u.shape[0], *A.shape) if initial_state is None else initial_state.double()
     ys = []
     for t, (ut, dt) in enumerate(zip(u.unbind(-1), delta.unbind(-1), strict=True)):
