@@ -32,7 +32,7 @@ lab: python ## open JupyterLab on notebook 00
 figures: python ## draw figures/ again, by running every notebook that saves one
 	$(TOOL) figures
 
-bench: python ## time the scan kernels on this machine
+bench: python ## time the scans and the blocks on this machine (ten minutes)
 	$(TOOL) bench $(ARGS)
 
 clean: python ## remove what the commands above made: .venv, build/ and caches (figures/ stays)

@@ -11,12 +11,15 @@ function(u, delta, A, B, C, D) -> y or (y, …).
 
 import argparse
 import ctypes
+import datetime
 import importlib
 import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +31,8 @@ from .references import linear_reference, mamba_ssm_reference, mambapy_pscan
 from .scan_cpu import selective_scan_cpu
 
 CASES = ((2, 512, 16, 1024), (2, 512, 16, 2048), (1, 2048, 16, 4096), (1, 2048, 16, 8192))
-REFERENCE, LINEAR = "mamba-ssm reference", "reference, linear time"
-WIDE = {REFERENCE: (6, None), LINEAR: (6, 8), "mambapy pscan": (5, 9)}
+REFERENCE, LINEAR, PSCAN = "mamba-ssm reference", "reference, linear time", "mambapy pscan"
+WIDE = {REFERENCE: (6, None), LINEAR: (6, 8), PSCAN: (5, 9), "reference": (6, 8)}
 # (batch, channels, length, state) arrays held in forward, and with backward; None: not run
 # (the reference's backward is quadratic in the length: minutes)
 
@@ -37,7 +40,7 @@ WIDE = {REFERENCE: (6, None), LINEAR: (6, 8), "mambapy pscan": (5, 9)}
 def available_scans(extra: list[str] = ()) -> dict[str, Callable]:
     """Scans by name: ours, the references that are installed, and NAME=module:function."""
     scans: dict[str, Callable] = {LINEAR: linear_reference, "cpu": selective_scan_cpu}
-    for name, find in ((REFERENCE, mamba_ssm_reference), ("mambapy pscan", mambapy_pscan)):
+    for name, find in ((REFERENCE, mamba_ssm_reference), (PSCAN, mambapy_pscan)):
         try:
             scans[name] = find()
         except ImportError as missing:
@@ -152,6 +155,46 @@ def bandwidth() -> float:
     return 2 * a.nbytes / min(times)
 
 
+def start_seconds() -> dict[str, float]:
+    """What the first forward and backward of a process take: compiling, and from the cache."""
+    code = (
+        "import time, torch, hmnet_kernels; from hmnet_kernels.bench import inputs;"
+        "x = [t.requires_grad_() for t in inputs(1, 16, 4, 8)]; start = time.perf_counter();"
+        "hmnet_kernels.selective_scan_cpu(*x).sum().backward();"
+        "print(time.perf_counter() - start)"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
+        said = [
+            subprocess.run([sys.executable, "-c", code], env=environment, check=True,
+                           capture_output=True, text=True).stdout
+            for _ in range(2)
+        ]  # fmt: skip
+    return dict(zip(("compiling", "from cache"), (round(float(s), 2) for s in said), strict=True))
+
+
+def thread_scaling(shape, rounds: int, seconds: float) -> dict:
+    """Milliseconds of our scan with one thread and with all of them, in turns."""
+    most, x = torch.get_num_threads(), inputs(*shape)
+
+    def with_threads(count, run):
+        def counted():
+            torch.set_num_threads(count)
+            try:
+                return run()
+            finally:
+                torch.set_num_threads(most)
+
+        return counted
+
+    result = {"most": most}
+    for kind, make in (("forward", _forward), ("forward_backward", _forward_backward)):
+        run = make(selective_scan_cpu, x)
+        rows = measure({n: with_threads(n, run) for n in sorted({1, most})}, rounds, seconds)
+        result[kind] = round(rows[1]["milliseconds"] / rows[most]["milliseconds"], 2)
+    return result
+
+
 def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float) -> dict:
     """The whole table, as it is written to JSON."""
     for scan in scans.values():
@@ -159,7 +202,10 @@ def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float) ->
     threads = torch.get_num_threads()
     rate, speed = exp_rate(threads), bandwidth()
     result = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": {"cpu": _cpu_name(), "threads": threads, "torch": torch.__version__},
+        "start": start_seconds(),
+        "threads": thread_scaling(cases[-1], rounds, seconds),
         "exp_per_second": rate,
         "bytes_per_second": speed,
         "cases": [],
@@ -184,9 +230,14 @@ def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float) ->
                 else:
                     runs[name] = (_forward, _forward_backward)[column](scan, x)
             case[kind] = measure(runs, rounds, seconds)
-            base = case[kind].get((REFERENCE, LINEAR)[column])
+            others = {"speed_up": (REFERENCE, LINEAR)[column], "speed_up_pscan": PSCAN}
             for row in case[kind].values():
-                row["speed_up"] = base and round(base["milliseconds"] / row["milliseconds"], 2)
+                for ratio, other in others.items():
+                    base = case[kind].get(other)
+                    row[ratio] = base and round(base["milliseconds"] / row["milliseconds"], 2)
+                row["times_floor"] = round(row["milliseconds"] / case["floor_milliseconds"], 2)
+                if row["peak_megabytes"] is not None:
+                    row["times_output"] = round(row["peak_megabytes"] * 2**20 / x[0].nbytes, 2)
         result["cases"].append(case)
         print(_table(case), flush=True)
     return result

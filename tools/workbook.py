@@ -214,10 +214,15 @@ def figures() -> int:
 
 
 def bench(*arguments: str) -> int:
-    """Time the scan kernels."""
+    """Time the scan kernels, then the blocks built on them (with arguments: the kernels alone)."""
     setup()
-    ours = ("--scan", "chunked=hmnet_lite.scan_chunked:chunked_scan")
-    return _python("-m", "hmnet_kernels.bench", *ours, *arguments, threads=_cpus())
+    ours = [f"{name}=hmnet_lite.{place}_scan" for name, place in
+            (("chunked", "scan_chunked:chunked"), ("reference", "scan:reference"))]  # fmt: skip
+    scans = [word for scan in ours for word in ("--scan", scan)]
+    status = _python("-m", "hmnet_kernels.bench", *scans, *arguments, threads=_cpus())
+    if status or arguments:
+        return status
+    return _python("-m", "hmnet_lite.bench", threads=_cpus())
 
 
 def clean() -> int:
