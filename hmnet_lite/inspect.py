@@ -10,7 +10,7 @@ part starts at zero. No approximation and nothing learned: this is the honest me
 forgetting. The paper's own measure (Fig. 5), the cosine of h_t with H_S, stands beside it.
 
 The output C_t · h_t is linear in the state, so it splits as well, down to the single pixel:
-pixel s has written C_t · exp(A (T_t - T_s)) ⊙ B_s Δ_s u_s of it, where T is the sum of all Δ so far.
+pixel s has written C_t · exp(A (T_t - T_s)) ⊙ B_s Δ_s u_s of it, with T the sum of all Δ so far.
 """
 
 from __future__ import annotations
