@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from hmnet_lite.figure_algorithms import SIGNED
 from hmnet_lite.figure_parts import (
@@ -109,7 +110,7 @@ def writer_bars(rows: Mapping[str, Mapping[str, float]], *, ax: Axes | None = No
         bars = ax.barh(range(len(rows)), width, 0.7, left, color=colour, hatch=hatch,
                        edgecolor="white", label=name)  # fmt: skip
         for bar, value, start in zip(bars, width, left, strict=True):
-            if value >= 6:
+            if value >= 5:
                 ax.text(
                     start + value / 2, bar.get_y() + 0.35, f"{value:.0f}", ha="center", va="center",
                     fontsize=9, color="white" if colour == BLUE else BLACK,
@@ -177,6 +178,7 @@ def skip_slip(D: np.ndarray, difference: np.ndarray) -> Figure:
     image = right.imshow(difference[order], cmap=SIGNED, vmin=-top, vmax=top, aspect="auto",
                          interpolation="nearest")  # fmt: skip
     right.set(title="difference of QIM's output", xlabel="query pixels", ylabel="channels, sorted")
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.grid(False)
     figure.colorbar(image, ax=right)
     return figure
@@ -184,30 +186,30 @@ def skip_slip(D: np.ndarray, difference: np.ndarray) -> Figure:
 
 @plt.rc_context(STYLE)
 def stage_lines(
-    stages: Sequence[str],
-    networks: Mapping[str, np.ndarray],
-    *,
-    ylabel: str,
-    ax: Axes | None = None,
-) -> Axes:
-    """A measure from stage to stage of a network, one line for each training run.
+    panels: Mapping[str, Mapping[str, np.ndarray]], stages: Sequence[str], *, ylabel: str
+) -> Figure:
+    """A measure from stage to stage of networks, as its change since the first stage.
 
     Args:
+        panels: title to {name of a network: (stages,) values}.
         stages: names, from input to output.
-        networks: kind of network to (runs, stages) values.
         ylabel: what is measured.
-        ax: where to draw; a new figure by default.
     """
-    ax = ax or plt.subplots(figsize=(7, 3.6), layout="constrained")[1]
-    for turn, (name, runs) in enumerate(networks.items()):
-        for number, run in enumerate(np.asarray(runs, float)):
-            ax.plot(range(len(stages)), run, **_look(turn), label=None if number else name)
-            ax.text(len(stages) - 0.95, run[-1], f"seed {number}", va="center", fontsize=9,
-                    color="0.35")  # fmt: skip
-    ax.set_xticks(range(len(stages)), stages)
-    ax.set(ylabel=ylabel, xlim=(-0.15, len(stages) - 0.6))
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(networks))
-    return ax
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(WIDTH, 3.4), sharey=True, layout="constrained", squeeze=False
+    )
+    for ax, (title, networks) in zip(axes[0], panels.items(), strict=True):
+        for turn, (name, values) in enumerate(networks.items()):
+            values = np.asarray(values, float)
+            ax.plot(range(len(stages)), values - values[0], **_look(turn), label=name)
+        ax.axhline(0, color="0.5", linewidth=0.8, zorder=0)
+        ax.set_xticks(range(len(stages)), stages)
+        ax.set_title(title)
+        ax.margins(x=0.15)
+    axes[0, 0].set_ylabel(ylabel)
+    known = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*known, loc="outside upper center", ncols=len(known[1]))
+    return figure
 
 
 @plt.rc_context(STYLE)
@@ -238,7 +240,10 @@ def who_is_heard(
     others[pixel] = 0  # a pixel hears itself the loudest; that would drown the rest
     loudest = max(maps[0].max(), others.max()) or 1
     colours = (BLUE, ORANGE)
-    titles = ("the support, as loud as it is heard", "the query, likewise; black: the chosen pixel")
+    titles = (
+        "the support, as loud as it is heard",
+        "the query, likewise; framed: the chosen pixel",
+    )
     for ax, image, loud, colour, title in zip(
         axes, images, (maps[0], others), colours, titles, strict=True
     ):

@@ -55,7 +55,7 @@ def test_writer_bars_stack_to_the_whole():
     assert np.allclose(ends, 100)
     colours = [to_hex(bars[0].get_facecolor()).upper() for bars in ax.containers]
     assert (colours[0], colours[2]) == (BLUE, ORANGE)
-    assert [t.get_text() for t in ax.texts] == ["50", "10", "25", "20", "20", "30", "40"]
+    assert [t.get_text() for t in ax.texts] == ["50", "10", "25", "20", "20", "30", "5", "40"]
     assert [t.get_text() for t in ax.get_yticklabels()] == list(rows)
     for wrong in (SHARES | {"support": 0.9}, {"support": 1.0}):
         with pytest.raises(ValueError, match="expected shares of support, own pixel"):
@@ -90,15 +90,17 @@ def test_skip_slip_marks_the_one_number_and_sorts_both_panels():
     assert np.isclose(right.images[0].get_clim(), (-0.2, 0.2)).all()
 
 
-def test_stage_lines_have_a_line_for_every_run():
-    networks = {"SRM": np.array([[0.1, 0.2], [0.3, 0.4]]), "both": np.array([[0.5, 0.6], [0.7, 0]])}
-    ax = figures.stage_lines(["in", "out"], networks, ylabel="cosine")
-    assert [line.get_ydata().tolist() for line in ax.lines] == [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6],
-                                                                [0.7, 0]]  # fmt: skip
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["SRM", "both"]
-    assert [t.get_text() for t in ax.texts] == ["seed 0", "seed 1"] * 2
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["in", "out"]
-    assert ax.lines[0].get_color() != ax.lines[2].get_color()
+def test_stage_lines_show_the_change_since_the_first_stage():
+    panels = {"seed 0": {"SRM": [0.1, 0.2], "both": [0.5, 0.4]}, "seed 1": {"SRM": [0.3, 0.3]}}
+    figure = figures.stage_lines(panels, ["in", "out"], ylabel="cosine")
+    first, second = figure.axes
+    srm, both, zero = first.lines
+    assert np.allclose(srm.get_ydata(), [0, 0.1]) and np.allclose(both.get_ydata(), [0, -0.1])
+    assert zero.get_ydata()[0] == 0 and srm.get_color() != both.get_color()
+    assert np.allclose(second.lines[0].get_ydata(), 0)
+    assert [ax.get_title() for ax in figure.axes] == ["seed 0", "seed 1"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["SRM", "both"]
+    assert [t.get_text() for t in first.get_xticklabels()] == ["in", "out"]
 
 
 def test_who_is_heard_shows_loudness_the_pixel_and_the_shares():
