@@ -66,12 +66,15 @@ class MambaBlock(nn.Module):
 
     def core(self, query: Tensor, support: Tensor, trace: dict | None) -> tuple[Tensor, Tensor]:
         """(batch, 2·dim, height, width) each → the same, mixed."""
-        backend = self.backend if self.backend != "auto" else choose_backend(
-            query, initial_state=True)[0]  # fmt: skip
-        in_place = backend == "cpu" and query.dtype == torch.float32
+        in_place = self.in_place(query)
         if trace is not None or not in_place:
             mixed = self.by_sequences(query, support, trace)
         return self.by_map(query, support) if in_place else mixed
+
+    def in_place(self, x: Tensor) -> bool:
+        """Whether the core of such a map is the compiled one, `by_map`."""
+        backend = self.backend if self.backend != "auto" else choose_backend(x)[0]
+        return backend == "cpu" and x.device.type == "cpu" and x.dtype == torch.float32
 
     def by_sequences(self, query: Tensor, support: Tensor, trace: dict | None = None):
         """The readable core: sequences laid out, scanned and put back. `trace` is filled."""
@@ -190,9 +193,9 @@ class HybridMambaBlock(SelfMambaBlock):
         size, ratio = query.shape[-2:], self.patch_ratio
         small = patch_size(*size, ratio)
         support = resize(support, *small)
-        out_support, delta, H_S = self.ssm.scan_map(support, reading_order(*small))
+        out_support, low_rank, H_S = self.ssm.scan_map(support, reading_order(*small))
         order, starts = reading_order(*size, ratio), patch_starts(*size, ratio)
-        recap = None if self.srm == "off" else (self.ssm.kept(delta), H_S)
+        recap = None if self.srm == "off" else (self.ssm.kept(low_rank), H_S)
         out_query, *_ = self.ssm.scan_map(query, order, starts, recap)
         return out_query + self._intercept(query, H_S), resize(out_support, *size)
 

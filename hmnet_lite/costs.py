@@ -155,15 +155,25 @@ def count_flops() -> Iterator[FlopCounterMode]:
 
 
 def _seen_by_torch(block: MambaBlock, query: Tensor) -> int:
-    """What the counter finds by itself: the chunked scan reads its states by a matrix product."""
-    backend = block.backend
-    if backend == "auto":
-        backend, _ = choose_backend(query, initial_state=True)
+    """What of a block's scans the counter finds by itself, less what it misses of the selection.
+
+    The chunked scan reads its states by a matrix product. And the scan that reads a map in place
+    makes Δ of its low-rank form as it goes, a product that is torch's everywhere else.
+    """
+    batch, height, width, dim = query.shape
+    channels = batch * block.ssm.directions * 2 * dim
+    hybrid = isinstance(block, HybridMambaBlock)
+    if block.in_place(query):
+        support = height * width
+        if hybrid:  # where there are recaps, P needs the support's Δ, and torch makes it
+            small = math.prod(patch_size(height, width, block.patch_ratio))
+            support = small if block.srm == "off" else 0
+        return -2 * channels * (height * width + support) * block.ssm.rank
+    backend = block.backend if block.backend != "auto" else choose_backend(query)[0]
     if backend != "chunked":
         return 0
-    batch, height, width, dim = query.shape
     steps = 2 * height * width
-    if isinstance(block, HybridMambaBlock):  # a small support; the query's patches all whole
+    if hybrid:  # a small support; the query's patches all whole
         h, w = patch_size(height, width, block.patch_ratio)
         steps = (1 + -(-height // h) * -(-width // w)) * h * w
-    return 2 * batch * block.ssm.directions * 2 * dim * steps * block.ssm.state
+    return 2 * channels * steps * block.ssm.state

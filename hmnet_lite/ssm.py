@@ -93,8 +93,8 @@ class SSM(nn.Module):
 
         Returns:
             y (batch, channels, height, width) summed over directions, channels-last in memory;
-            Δ before bias and softplus, (batch, directions, pixels, channels), for `kept`; the last
-            state (batch, directions·channels, state).
+            the low-rank form of Δ, (batch, directions, pixels, rank), for `kept`; the last state
+            (batch, directions·channels, state).
         """
         from hmnet_kernels import map_scan_cpu
 
@@ -102,22 +102,23 @@ class SSM(nn.Module):
         pixels = rearrange(x, "b c h w -> b (h w) c")
         selected = rearrange(pixels @ self.select.flatten(0, 1).T, "b p (k s) -> b k p s", k=K)
         low_rank, B, C = selected.split([self.rank, self.state, self.state], dim=-1)
-        delta = low_rank @ self.delta_weight.mT
+        A, D, bias = self.A.flatten(0, 1), self.D.flatten(), self.delta_bias.flatten()
         y, last_state = map_scan_cpu(
-            pixels, delta, self.A.flatten(0, 1), B, C, self.D.flatten(),
-            order=order[:K], starts=None if starts is None else starts[:K],
-            delta_bias=self.delta_bias.flatten(), delta_softplus=True, recap=recap,
+            pixels, low_rank, self.delta_weight.flatten(0, 1), A, B, C, D, order=order[:K],
+            starts=None if starts is None else starts[:K], delta_bias=bias, delta_softplus=True,
+            recap=recap,
         )  # fmt: skip
-        return rearrange(y, "b (h w) c -> b c h w", h=height), delta, last_state
+        return rearrange(y, "b (h w) c -> b c h w", h=height), low_rank, last_state
 
-    def kept(self, delta: Tensor) -> Tensor:
+    def kept(self, low_rank: Tensor) -> Tensor:
         """What reading a whole map keeps of the state it meets, P = exp(A ΣΔ).
 
         Args:
-            delta: (batch, directions, pixels, channels) of `scan_map`.
+            low_rank: (batch, directions, pixels, rank) of `scan_map`.
 
         Returns:
             (batch, directions·channels, state).
         """
-        total = F.softplus(delta + self.delta_bias[:, None]).sum(2)
+        delta = low_rank @ self.delta_weight.mT + self.delta_bias[:, None]  # (b, k, p, c)
+        total = F.softplus(delta).sum(2)
         return torch.exp(total[..., None] * self.A).flatten(1, 2)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .lanes import LANES, add, load, muladd, row_sums, store
+from .lanes import LANES, add, load, mul, muladd, row_sums, splat, spread, store
 from .steps import (
     advance,
     enter,
@@ -42,7 +42,8 @@ class MapProblem(NamedTuple):
     """Contiguous float32 arrays, shapes as in `map_scan_cpu`; empty where absent."""
 
     u: np.ndarray
-    delta: np.ndarray
+    low_rank: np.ndarray
+    delta_weight: np.ndarray
     A: np.ndarray
     B: np.ndarray
     C: np.ndarray
@@ -56,11 +57,12 @@ class MapProblem(NamedTuple):
 
 
 class MapGradients(NamedTuple):
-    """Outputs of `backward`: (batch, …) for each input; B and C also have a part each for tasks
-    that run side by side, first."""
+    """Outputs of `backward`: (batch, …) for each input; low_rank, B and C also have a part each for
+    tasks that run side by side, first."""
 
     u: np.ndarray
-    delta: np.ndarray
+    low_rank: np.ndarray
+    delta_weight: np.ndarray
     A: np.ndarray
     B: np.ndarray
     C: np.ndarray
@@ -134,12 +136,37 @@ def add_rows(columns, target, offset, states, order, at, steps):
 
 
 @compiled
+def step_tile(low, weight, rank, steps, tile):
+    """tile[t, lane] = Σ_r low[t, r] · weight[r, lane]: Δ before its bias."""
+    for t in range(steps):
+        total = splat(ZERO)
+        for r in range(rank):
+            total = muladd(spread(low, t * rank + r), load(weight, r * LANES), total)
+        store(tile, t * LANES, total)
+
+
+@compiled
+def step_tile_backward(w, low, weight, rank, steps, grad_low, grad_weight):
+    """From w.grad_dt the gradients of both factors of `step_tile`; w.dot_b_j serves as room."""
+    for r in range(rank):
+        factor, total = load(weight, r * LANES), load(grad_weight, r * LANES)
+        for t in range(steps):
+            gradient = load(w.grad_dt, t * LANES)
+            total = muladd(spread(low, t * rank + r), gradient, total)
+            store(w.dot_b_j, t * LANES, mul(factor, gradient))
+        store(grad_weight, r * LANES, total)
+        for t in range(0, steps, LANES):
+            store(grad_low, r * TILE + t, row_sums(w.dot_b_j, t * LANES))
+
+
+@compiled
 def forward(first, stop, x, y, last_state, saved):
     """Items first..stop of y and last_state; `saved`, unless empty, gets every tile's starting
     state (before a recap) as (item, direction, tile, state, lane)."""
-    (_, pixels, channels), states = x.u.shape, x.A.shape[1]
+    (_, pixels, channels), states, rank = x.u.shape, x.A.shape[1], x.delta_weight.shape[1]
     recap, keep = x.recap_decay.size > 0, saved.size > 0
     dt, du, out = new_tile(), new_tile(), new_tile()
+    low = np.empty(TILE * rank, np.float32)
     B, C = np.empty(TILE * states, np.float32), np.empty(TILE * states, np.float32)
     for item in range(first, stop):
         b, c, lanes = place(x, item)
@@ -148,6 +175,7 @@ def forward(first, stop, x, y, last_state, saved):
             row = plane * channels + c
             a, limit = exponents(x, line, lanes)
             skip, bias = read_channels(x.D, line, lanes), read_channels(x.delta_bias, line, lanes)
+            weight = read_state(x.delta_weight, line, rank, lanes)
             h = np.zeros(states * LANES, np.float32)
             p = read_state(x.recap_decay, row, states, lanes)
             s = read_state(x.recap_state, row, states, lanes)
@@ -163,8 +191,8 @@ def forward(first, stop, x, y, last_state, saved):
                             kept += LANES
                     if recap and t0 == start:
                         read_again(p, s, h, states)
-                    gather(x.delta, plane * pixels * channels + c, channels, lanes, x.order, at,
-                           steps, dt)  # fmt: skip
+                    gather_rows(x.low_rank, plane * pixels * rank, rank, x.order, at, steps, low)
+                    step_tile(low, weight, rank, steps, dt)
                     gather(x.u, b * pixels * channels + c, channels, lanes, x.order, at, steps, du)
                     gather_rows(x.B, plane * pixels * states, states, x.order, at, steps, B)
                     gather_rows(x.C, plane * pixels * states, states, x.order, at, steps, C)
@@ -180,9 +208,10 @@ def forward(first, stop, x, y, last_state, saved):
 @compiled
 def backward(first, stop, part, x, saved, dy, dlast, grad):
     """Gradients of items first..stop, from those of y and last_state."""
-    (batch, pixels, channels), states = x.u.shape, x.A.shape[1]
+    (batch, pixels, channels), states, rank = x.u.shape, x.A.shape[1], x.delta_weight.shape[1]
     directions, recap = x.order.shape[0], x.recap_decay.size > 0
     w = new_work()
+    low, grad_low = np.empty(TILE * rank, np.float32), np.empty(TILE * rank, np.float32)
     B, C = np.empty(TILE * states, np.float32), np.empty(TILE * states, np.float32)
     grad_b, grad_c = np.empty(TILE * states, np.float32), np.empty(TILE * states, np.float32)
     for item in range(first, stop):
@@ -198,14 +227,16 @@ def backward(first, stop, part, x, saved, dy, dlast, grad):
             grad_h = read_state(dlast, row, states, lanes)
             grad_a, grad_p, grad_s = np.zeros_like(a), np.zeros_like(a), np.zeros_like(a)
             grad_skip, grad_bias = np.zeros_like(skip), np.zeros_like(bias)
-            tile, mine = saved.shape[2], plane * pixels * channels + c
+            weight = read_state(x.delta_weight, line, rank, lanes)
+            grad_weight, tile = np.zeros_like(weight), saved.shape[2]
             rows, shared = plane * pixels * states, (part * batch * directions + plane) * pixels
             for segment in range(x.starts.shape[1] - 2, -1, -1):
                 start, end = x.starts[k, segment], x.starts[k, segment + 1]
                 while end > start:
                     t0 = start + (end - 1 - start) // TILE * TILE
                     steps, end, tile, at = end - t0, t0, tile - 1, k * pixels + t0
-                    gather(x.delta, mine, channels, lanes, x.order, at, steps, w.dt)
+                    gather_rows(x.low_rank, plane * pixels * rank, rank, x.order, at, steps, low)
+                    step_tile(low, weight, rank, steps, w.dt)
                     gather(x.u, own, channels, lanes, x.order, at, steps, w.u)
                     gather(dy, own, channels, lanes, x.order, at, steps, w.gy)
                     gather_rows(x.B, rows, states, x.order, at, steps, B)
@@ -232,7 +263,9 @@ def backward(first, stop, part, x, saved, dy, dlast, grad):
                     add_rows(grad_b, grad.B, shared * states, states, x.order, at, steps)
                     add_rows(grad_c, grad.C, shared * states, states, x.order, at, steps)
                     scatter(w.grad_drive, grad.u, own, channels, lanes, x.order, at, steps, k == 0)
-                    scatter(w.grad_dt, grad.delta, mine, channels, lanes, x.order, at, steps, True)
+                    step_tile_backward(w, low, weight, rank, steps, grad_low, grad_weight)
+                    add_rows(grad_low, grad.low_rank, shared * rank, rank, x.order, at, steps)
+            write_state(grad_weight, grad.delta_weight, row, rank, lanes)
             write_state(grad_a, grad.A, row, states, lanes)
             if recap:
                 write_state(grad_p, grad.recap_decay, row, states, lanes)

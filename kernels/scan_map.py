@@ -17,7 +17,8 @@ from .threads import cut, empty, share, threads_for
 
 _SHAPES = {
     "u": "batch pixels channels",
-    "delta": "batch directions pixels channels",
+    "low_rank": "batch directions pixels rank",
+    "delta_weight": "lines rank",
     "A": "lines state",
     "B": "batch directions pixels state",
     "C": "batch directions pixels state",
@@ -30,7 +31,8 @@ _SHAPES = {
 
 def map_scan_cpu(
     u: Tensor,
-    delta: Tensor,
+    low_rank: Tensor,
+    delta_weight: Tensor,
     A: Tensor,
     B: Tensor,
     C: Tensor,
@@ -48,9 +50,10 @@ def map_scan_cpu(
     direction k's channels at k·channels:
 
     u: (batch, pixels, channels), read by all directions.
-    delta: (batch, directions, pixels, channels); A: (lines, state), negative;
-    B, C: (batch, directions, pixels, state); D, delta_bias: (lines,).
-    delta, B and C belong to pixels, as u does: at the pixel, not at the step that reads it.
+    low_rank: (batch, directions, pixels, rank), delta_weight: (lines, rank): the step before bias
+        and softplus is their product, as in every Mamba block, and is never laid out.
+    A: (lines, state), negative; B, C: (batch, directions, pixels, state); D, delta_bias: (lines,).
+    low_rank, B and C belong to pixels, as u does: at the pixel, not at the step that reads it.
     order: (directions, pixels) int64, the pixel that each step of each direction reads.
     starts: (directions, segments + 1) int64, where in `order` each segment begins, first 0 and
         last the number of pixels; one segment when None. Segments may differ in length.
@@ -64,9 +67,11 @@ def map_scan_cpu(
     dtypes or devices, ValueError for shapes that do not fit or an order that is none.
     """
     P, S = (None, None) if recap is None else recap
-    tensors = dict(zip(_SHAPES, (u, delta, A, B, C, D, delta_bias, P, S), strict=True))
+    tensors = dict(
+        zip(_SHAPES, (u, low_rank, delta_weight, A, B, C, D, delta_bias, P, S), strict=True)
+    )
     _check(tensors)
-    directions, pixels = delta.shape[1:3]
+    directions, pixels = low_rank.shape[1:3]
     if starts is None:
         starts = torch.tensor([[0, pixels]]).expand(directions, 2)
     _check_order(order, starts, directions, pixels)
@@ -97,17 +102,17 @@ def _check(tensors: dict[str, Tensor | None]) -> None:
         words = _SHAPES[name].split()
         if t.ndim != len(words):
             raise ValueError(f"{name} has shape {tuple(t.shape)}, expected ({', '.join(words)})")
-    (batch, pixels, channels), directions = given["u"].shape, given["delta"].shape[1]
+    (batch, pixels, channels), (_, directions, _, rank) = given["u"].shape, given["low_rank"].shape
     sizes = dict(batch=batch, pixels=pixels, channels=channels, directions=directions)
-    sizes |= dict(lines=directions * channels, state=given["A"].shape[1])
+    sizes |= dict(lines=directions * channels, state=given["A"].shape[1], rank=rank)
     for name, t in given.items():
         words = _SHAPES[name].split()
         expected = tuple(sizes[word] for word in words)
         if tuple(t.shape) != expected:
             raise ValueError(
                 f"{name} has shape {tuple(t.shape)}, expected ({', '.join(words)}) = {expected} "
-                f"to match u {tuple(given['u'].shape)}, delta {tuple(given['delta'].shape)} and "
-                f"A {tuple(given['A'].shape)}"
+                f"to match u {tuple(given['u'].shape)}, low_rank "
+                f"{tuple(given['low_rank'].shape)} and A {tuple(given['A'].shape)}"
             )
     if ("recap[0]" in given) != ("recap[1]" in given):
         raise ValueError("recap is a pair (P, S); give both or neither")
@@ -140,8 +145,8 @@ class _MapScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, keep, softplus, order, starts, *tensors):
         loops = load_loops("map_loops")
-        u, delta, A, *_ = tensors
-        (batch, directions, pixels, channels), states = delta.shape, A.shape[1]
+        u, low_rank, _, A, *_ = tensors
+        (batch, pixels, channels), directions, states = u.shape, low_rank.shape[1], A.shape[1]
         items = batch * -(-channels // loops.LANES)
         tiles = int((starts.diff(dim=1) + loops.TILE - 1).div(loops.TILE, rounding_mode="floor")
                     .sum(1).max())  # fmt: skip
@@ -163,8 +168,8 @@ class _MapScan(torch.autograd.Function):
     def backward(ctx, grad_y, grad_last):
         loops = load_loops("map_loops")
         saved, *tensors = ctx.saved_tensors
-        u, delta, A, B, *_ = tensors
-        (batch, directions, pixels, channels), states = delta.shape, A.shape[1]
+        u, low_rank, weight, A, B, *_ = tensors
+        (batch, pixels, channels), directions, states = u.shape, low_rank.shape[1], A.shape[1]
         lines = directions * channels
         grad_y = torch.zeros_like(u) if grad_y is None else grad_y.contiguous()
         grad_last = u.new_zeros(batch, lines, states) if grad_last is None else grad_last
@@ -181,7 +186,8 @@ class _MapScan(torch.autograd.Function):
         state = (batch, lines, states)
         grads = loops.MapGradients(
             u=empty(u.shape),
-            delta=empty(delta.shape),
+            low_rank=u.new_zeros(len(parts), *low_rank.shape),
+            delta_weight=u.new_empty(batch, *weight.shape),
             A=u.new_empty(state),
             B=u.new_zeros(len(parts), *B.shape),
             C=u.new_zeros(len(parts), *B.shape),
@@ -193,7 +199,8 @@ class _MapScan(torch.autograd.Function):
         arrays = [t.numpy() for t in (saved, grad_y, grad_last.contiguous())]
         share(threads, loops.backward, tasks, problem, *arrays,
               loops.MapGradients(*(t.numpy() for t in grads)))  # fmt: skip
-        summed = {name: getattr(grads, name).sum(0) for name in ("A", "B", "C", "D", "delta_bias")}
+        shared = ("low_rank", "delta_weight", "A", "B", "C", "D", "delta_bias")
+        summed = {name: getattr(grads, name).sum(0) for name in shared}
         given = zip(grads._replace(**summed), tensors, strict=True)
         return *(None,) * 4, *(grad if tensor is not None else None for grad, tensor in given)
 

@@ -12,11 +12,13 @@ from .oracle import loop64
 
 pytest.importorskip("numba", reason="the compiled CPU scan needs numba")
 
-NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias", "P", "S")
+NAMES = ("u", "low_rank", "delta_weight", "A", "B", "C", "D", "delta_bias", "P", "S")
 
 
-def problem(batch=2, height=5, width=7, channels=20, state=6, directions=4, ratio=2, seed=0):
-    """Every argument, by name; delta is raw (for bias and softplus)."""
+def problem(
+    batch=2, height=5, width=7, channels=20, state=6, directions=4, ratio=2, rank=3, seed=0
+):
+    """Every argument, by name."""
     g = torch.Generator().manual_seed(seed)
     pixels, lines = height * width, directions * channels
 
@@ -25,12 +27,13 @@ def problem(batch=2, height=5, width=7, channels=20, state=6, directions=4, rati
 
     return {
         "u": normal(batch, pixels, channels),
-        "delta": normal(batch, directions, pixels, channels) - 2,
+        "low_rank": normal(batch, directions, pixels, rank),
+        "delta_weight": normal(lines, rank),
         "A": -torch.exp(normal(lines, state)),
         "B": normal(batch, directions, pixels, state),
         "C": normal(batch, directions, pixels, state),
         "D": normal(lines),
-        "delta_bias": normal(lines),
+        "delta_bias": normal(lines) - 2,
         "P": torch.sigmoid(normal(batch, lines, state)),
         "S": normal(batch, lines, state),
         "order": reading_order(height, width, ratio)[:directions],
@@ -43,7 +46,16 @@ def run(x, **change):
     recap = None if x["P"] is None else (x["P"], x["S"])
     rest = {k: x[k] for k in ("order", "starts", "delta_bias")}
     return map_scan_cpu(
-        x["u"], x["delta"], x["A"], x["B"], x["C"], x["D"], **rest, delta_softplus=True, recap=recap
+        x["u"],
+        x["low_rank"],
+        x["delta_weight"],
+        x["A"],
+        x["B"],
+        x["C"],
+        x["D"],
+        **rest,
+        delta_softplus=True,
+        recap=recap,
     )
 
 
@@ -58,9 +70,10 @@ def readable(x):
             if x["P"] is not None:
                 h = x["P"][:, own].double() * h + x["S"][:, own].double()
             pixels = order[i:j]
+            delta = x["low_rank"][:, k, pixels].double() @ x["delta_weight"][own].double().mT
             bias = None if x["delta_bias"] is None else x["delta_bias"][own]
             out, h = loop64(
-                x["u"][:, pixels].mT, x["delta"][:, k, pixels].mT, x["A"][own],
+                x["u"][:, pixels].mT, delta.mT, x["A"][own],
                 x["B"][:, k, pixels].mT[:, None], x["C"][:, k, pixels].mT[:, None],
                 None if x["D"] is None else x["D"][own], delta_bias=bias, delta_softplus=True,
                 initial_state=h,
@@ -72,7 +85,7 @@ def readable(x):
 
 SHAPES = [
     dict(),
-    dict(channels=16, state=16, height=8, width=24, ratio=1),  # whole lanes, several tiles
+    dict(channels=16, state=16, rank=16, height=8, width=24, ratio=1),  # whole lanes, several tiles
     dict(channels=3, state=1, directions=2, ratio=3),
     dict(batch=1, channels=33, state=17, directions=1, height=4, width=4, ratio=4),
 ]
