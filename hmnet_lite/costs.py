@@ -123,8 +123,14 @@ def _scan_work(where: Tensor, flops: int) -> Tensor:
     return where.new_empty(0)
 
 
-@register_flop_formula(torch.ops.hmnet_lite.scan_work)
-def _scan_work_flops(where_shape, flops: int, *args, out_shape=None, **kwargs) -> int:
+@torch.library.custom_op("hmnet_lite::delta_work", mutates_args=())
+def _delta_work(where: Tensor, flops: int) -> Tensor:
+    """Does nothing: it stands for the products that make Δ where the scan does them itself."""
+    return where.new_empty(0)
+
+
+@register_flop_formula([torch.ops.hmnet_lite.scan_work, torch.ops.hmnet_lite.delta_work])
+def _work_flops(where_shape, flops: int, *args, out_shape=None, **kwargs) -> int:
     return flops
 
 
@@ -137,13 +143,15 @@ def count_flops() -> Iterator[FlopCounterMode]:
         counter.get_total_flops(); counter.get_flop_counts()["PublishedHMNet.mixer"]
 
     Every Mamba block reports its scans under the op `hmnet_lite::scan_work`, with one formula
-    whatever the backend. Forward only: everything inside runs in inference mode.
+    whatever the backend, and under `hmnet_lite::delta_work` the products that make Δ where they are
+    not torch's. Forward only: everything inside runs in inference mode.
     """
 
     def report(module: nn.Module, args: tuple) -> None:
         if isinstance(module, MambaBlock):
             work = block_scan_flops(module, args[0]) - _seen_by_torch(module, args[0])
             torch.ops.hmnet_lite.scan_work(args[0].detach(), work)
+            torch.ops.hmnet_lite.delta_work(args[0].detach(), _fused_delta(module, args[0]))
 
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         # after the counter's own hook, so that it already knows which block is running
@@ -155,25 +163,26 @@ def count_flops() -> Iterator[FlopCounterMode]:
 
 
 def _seen_by_torch(block: MambaBlock, query: Tensor) -> int:
-    """What of a block's scans the counter finds by itself, less what it misses of the selection.
-
-    The chunked scan reads its states by a matrix product. And the scan that reads a map in place
-    makes Δ of its low-rank form as it goes, a product that is torch's everywhere else.
-    """
-    batch, height, width, dim = query.shape
-    channels = batch * block.ssm.directions * 2 * dim
-    hybrid = isinstance(block, HybridMambaBlock)
-    if block.in_place(query):
-        support = height * width
-        if hybrid:  # where there are recaps, P needs the support's Δ, and torch makes it
-            small = math.prod(patch_size(height, width, block.patch_ratio))
-            support = small if block.srm == "off" else 0
-        return -2 * channels * (height * width + support) * block.ssm.rank
+    """What the counter finds by itself: the chunked scan reads its states by a matrix product."""
     backend = block.backend if block.backend != "auto" else choose_backend(query)[0]
     if backend != "chunked":
         return 0
+    batch, height, width, dim = query.shape
     steps = 2 * height * width
-    if hybrid:  # a small support; the query's patches all whole
+    if isinstance(block, HybridMambaBlock):  # a small support; the query's patches all whole
         h, w = patch_size(height, width, block.patch_ratio)
         steps = (1 + -(-height // h) * -(-width // w)) * h * w
-    return 2 * channels * steps * block.ssm.state
+    return 2 * batch * block.ssm.directions * 2 * dim * steps * block.ssm.state
+
+
+def _fused_delta(block: MambaBlock, query: Tensor) -> int:
+    """What it misses: reading a map in place makes Δ of its low-rank form as the scan goes."""
+    if not block.in_place(query):
+        return 0
+    batch, height, width, dim = query.shape
+    support = height * width
+    if isinstance(block, HybridMambaBlock):  # with recaps P needs the support's Δ: torch makes it
+        small = math.prod(patch_size(height, width, block.patch_ratio))
+        support = small if block.srm == "off" else 0
+    channels = batch * block.ssm.directions * 2 * dim
+    return 2 * channels * (height * width + support) * block.ssm.rank
