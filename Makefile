@@ -20,10 +20,10 @@ setup: python ## make .venv and install the pinned packages (done once, then ski
 workbook: python ## run every notebook, write figures/ and the book, say what to open
 	$(TOOL) workbook
 
-test: python ## every test, every notebook, widgets in a browser (at most 15 minutes)
+test: python ## every test, every notebook, widgets in a browser (at most 20 minutes)
 	$(TOOL) test $(ARGS)
 
-check: python ## lint and the fast tests (under a minute), for while you work
+check: python ## lint and the fast tests (a minute or two), for while you work
 	$(TOOL) check $(ARGS)
 
 lab: python ## open JupyterLab on notebook 00

@@ -359,6 +359,7 @@ def test_linear_reference_is_the_reference():
     assert error(y, reference(*bare)) < 2 * VALUES
 
 
+@pytest.mark.slow
 def test_benchmark_writes_its_table_and_plot(tmp_path):
     pytest.importorskip("matplotlib")
     small = ["--cases", "1x32x4x64", "--rounds", "1", "--seconds", "0", "--threads", "1"]
@@ -434,6 +435,7 @@ def triton_in_the_interpreter():
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [*TRITON_CASES, "NaN", "bfloat16"])
 def test_triton_in_the_interpreter(case, triton_in_the_interpreter):
     assert triton_in_the_interpreter[case] == "right"

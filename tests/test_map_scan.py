@@ -85,7 +85,7 @@ def readable(x):
 
 SHAPES = [
     dict(),
-    dict(channels=16, state=16, rank=16, height=8, width=24, ratio=1),  # whole lanes, several tiles
+    dict(channels=16, state=16, rank=16, height=8, width=9, ratio=1),  # whole lanes, several tiles
     dict(channels=3, state=1, directions=2, ratio=3),
     dict(batch=1, channels=33, state=17, directions=1, height=4, width=4, ratio=4),
 ]

@@ -105,6 +105,7 @@ def test_shapes_and_depth_zero(model):
         assert logits.shape == (1, 2, 128, 128) and torch.isfinite(logits).all()
 
 
+@pytest.mark.slow
 def test_an_untrained_mixer_is_silent_and_learns_to_speak():
     """With the same other weights HMNet begins as the network without Mamba; a step changes it."""
     deep, plain = HMNet(TINY), HMNet(HMNetConfig(dim=16, depth=0))
@@ -124,6 +125,7 @@ def test_trace_tells_all_and_changes_nothing(model):
     assert trace["prior"].shape == (1, 3, 8, 8) and len(trace["blocks"]) == 2
 
 
+@pytest.mark.slow
 def test_a_batch_is_its_episodes(model):
     query, supports, masks = pictures(batch=3)
     together = model(query, supports, masks)

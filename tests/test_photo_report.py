@@ -280,6 +280,7 @@ def test_evaluate_one_s_own_pictures_past_a_broken_one(tmp_path, own, monkeypatc
     assert "broken files: mug/2.jpg" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_features_of_photographs_are_cached_as_training_needs(own, tmp_path):
     data = protocol().training(5, own, progress=False)
     cached = CachedFeatures(data, folder=tmp_path / "features", workers=1, progress=False)

@@ -104,3 +104,17 @@ def test_without_the_oracle_set_up_goes_on_and_says_so(clone, monkeypatch, capsy
     monkeypatch.setattr(workbook, "PYTHON", shutil.which("false"))
     workbook._install_oracle()
     assert "without mamba-ssm==" in capsys.readouterr().out
+
+
+def test_a_set_up_without_the_oracle_is_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(workbook, "FINISHED", tmp_path / "finished")
+    monkeypatch.setattr(workbook, "UNFINISHED", tmp_path / "unfinished")
+    monkeypatch.setattr(workbook, "_make_venv", lambda: None)
+    monkeypatch.setattr(workbook, "_install", lambda: None)
+    monkeypatch.setattr(workbook, "_whole", lambda: True)
+    builds = iter([False, True])
+    monkeypatch.setattr(workbook, "_install_oracle", lambda: next(builds))
+    workbook.setup()
+    workbook.setup()  # tries again, and is content
+    workbook.setup()
+    assert next(builds, None) is None and (tmp_path / "finished").read_text()
