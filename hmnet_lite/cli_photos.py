@@ -22,7 +22,7 @@ from hmnet_lite.predict import segment_episode
 
 DATASETS = ("emoji", *PHOTO_DATASETS)
 BACKBONES = ("resnet50", "vgg16")  # of the authors' checkpoints
-LITE_SIZE = 256  # HMNet-lite's own image size: its sides must be multiples of 64
+LITE_SIZE = 256  # HMNet-lite's own image size: its sides must be multiples of 16
 #: options to protocol fields; only photographs have them
 _FIELDS = (
     "image_size", "fold_scheme", "small_object", "support_annotation", "labels", "filter_novel",
