@@ -72,6 +72,7 @@ def from_sequences(y: Tensor, height: int, width: int, ratio: int = 1) -> list[T
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # or what an evaluation asked for first, training could not use
 def reading_order(height: int, width: int, ratio: int = 1) -> Tensor:
     """Which pixel each direction reads when: (directions, height · width) of row · width + column.
 
@@ -83,6 +84,7 @@ def reading_order(height: int, width: int, ratio: int = 1) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # or what an evaluation asked for first, training could not use
 def patch_starts(height: int, width: int, ratio: int = 1) -> Tensor:
     """Where in `reading_order` each patch begins, and the end: (directions, patches + 1)."""
     h, w = patch_size(height, width, ratio)
@@ -91,6 +93,7 @@ def patch_starts(height: int, width: int, ratio: int = 1) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # or what an evaluation asked for first, training could not use
 def inside(height: int, width: int, ratio: int = 1) -> Tensor:
     """Which steps of `to_sequences` read a pixel, not padding: (directions, length) of bool."""
     return to_sequences(torch.ones(1, 1, height, width), ratio)[0, :, 0] > 0

@@ -396,6 +396,7 @@ def test_an_evaluation_does_not_spoil_the_training_after_it():
     mixer, x = small_mixer(), torch.randn(1, 16, 14, 6)
     with torch.inference_mode():
         mixer(x, x)
+    assert not reading_order(14, 6, 2).is_inference()
     mixer(x, x).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in mixer.blocks[1].ssm.parameters())
 
