@@ -26,6 +26,7 @@ from hmnet_lite.figure_parts import (
 
 MARKERS = "os^Dvp*"
 SIGNED = "PuOr_r"  # purple below zero, white at zero, orange above: for every kind of colour vision
+FIGURE_SPACE = "\u2007"  # as wide as a digit: films are equally wide whatever their numbers
 Span = tuple[int, int]  # steps first to last, both counted from 1
 
 
@@ -92,11 +93,13 @@ def scan_tree(length: int = 8, *, ax: Axes | None = None) -> Axes:
 def matrix_product(M: np.ndarray, u: np.ndarray, y: np.ndarray) -> Figure:
     """y = M u as pictures: a column, a square, a column. Purple is negative, orange positive.
 
+    Each of the three has its own scale, to the 99th percentile of its sizes; the bar is M's.
+
     Args:
         M: (length, length); u, y: (length,).
     """
     figure, axes = plt.subplots(
-        1, 5, figsize=(WIDTH * 0.62, 4.0), width_ratios=(0.7, 0.5, 10, 0.5, 0.7),
+        1, 5, figsize=(WIDTH * 0.72, 4.0), width_ratios=(0.7, 0.5, 10, 0.5, 0.7),
         layout="constrained",
     )  # fmt: skip
     for ax, sign in zip(axes[1::2], "=·", strict=True):
@@ -104,7 +107,11 @@ def matrix_product(M: np.ndarray, u: np.ndarray, y: np.ndarray) -> Figure:
         ax.set_axis_off()
     for ax, values, name in zip(axes[::2], (y[:, None], M, u[:, None]), "yMu", strict=True):
         top = np.percentile(np.abs(values), 99)
-        ax.imshow(values, cmap=SIGNED, vmin=-top, vmax=top, aspect="auto", interpolation="nearest")
+        picture = ax.imshow(
+            values, cmap=SIGNED, vmin=-top, vmax=top, aspect="auto", interpolation="nearest"
+        )
+        if name == "M":
+            figure.colorbar(picture, ax=axes, label="weight in M", pad=0.02, extend="both")
         ax.set_title(f"${name}$")
         ax.set(xticks=[], yticks=[])
         ax.grid(False)
@@ -201,7 +208,8 @@ def state_film(
             seen.T, cmap=colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest",
             extent=(0.5, length + 0.5, size + 0.5, 0.5),
         )  # fmt: skip
-        figure.colorbar(picture, ax=axes[name], pad=0.01, aspect=8)
+        bar = figure.colorbar(picture, ax=axes[name], pad=0.01, aspect=8)
+        bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}".ljust(6, FIGURE_SPACE))
         axes[name].grid(False)
         axes[name].set_yticks((1, size), [f"A = {A[0]:g}", f"A = {A[-1]:g}"])
     labels = {"u": "input u", "delta": "step Δ", "decay": "decay exp(ΔA)", "h": "state h"}

@@ -86,7 +86,8 @@ def receptive_fields(fields: Mapping[str, np.ndarray], *, decades: int = 4) -> F
         ax.set(xticks=[], yticks=[])
         ax.grid(False)
         ax.spines[:].set_visible(True)
-    figure.colorbar(picture, ax=axes, label="gradient, relative", shrink=0.85)
+    label = "gradient, relative (white: zero)"
+    figure.colorbar(picture, ax=axes, label=label, shrink=0.85, extend="min")
     return figure
 
 
