@@ -2,42 +2,67 @@
 
 Every scan runs in the same process and in turns, so that a slow moment of the machine is
 shared; figures are medians, ratios are to mamba-ssm's `selective_scan_ref` (forward) and to
-its linear-time rewrite (forward and backward). The floor is what no scan can beat here: the
-larger of its exponentials over the fastest exp measured, and its bytes over the bandwidth.
+its linear-time rewrite (forward and backward), and to mambapy's scan. The floor is what no scan
+can beat here: the larger of its exponentials over the fastest exp measured (on a CPU), and its
+bytes over the bandwidth. Beside the speeds stand the memory, the time of a first call, and the
+errors of each scan against a float64 loop, on ordinary inputs and under stress.
 
 Other packages' scans are given by name: --scan chunked=package.module:function, called as
 function(u, delta, A, B, C, D) -> y or (y, …).
 """
 
 import argparse
-import ctypes
+import datetime
 import importlib
+import importlib.util
 import json
 import os
-import platform
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from .bench_report import draw, error_table, table, target_table, targets
+from .floor import (
+    bandwidth,
+    exp_rate,
+    free_memory,
+    peak_memory,
+    processor_name,
+    synchronise,
+)
 from .references import linear_reference, mamba_ssm_reference, mambapy_pscan
 from .scan_cpu import selective_scan_cpu
 
 CASES = ((2, 512, 16, 1024), (2, 512, 16, 2048), (1, 2048, 16, 4096), (1, 2048, 16, 8192))
-REFERENCE, LINEAR = "mamba-ssm reference", "reference, linear time"
-WIDE = {REFERENCE: (6, None), LINEAR: (6, 8), "mambapy pscan": (5, 9)}
+REFERENCE, LINEAR, MAMBAPY = "mamba-ssm reference", "reference, linear time", "mambapy pscan"
+ONE_THREAD = "cpu, 1 thread"
+WIDE = {REFERENCE: (6, None), LINEAR: (6, 8), MAMBAPY: (5, 9), "reference": (2, 8)}
 # (batch, channels, length, state) arrays held in forward, and with backward; None: not run
 # (the reference's backward is quadratic in the length: minutes)
+STRESS = {  # length, factor of Δ
+    "ordinary": (256, 1.0),
+    "tiny steps": (256, 1e-6),
+    "huge steps": (256, 1e4),
+    "8192 steps": (8192, 1.0),
+    "8192 tiny steps": (8192, 1e-6),
+}
 
 
-def available_scans(extra: list[str] = ()) -> dict[str, Callable]:
+def available_scans(extra: list[str] = (), device: str = "cpu") -> dict[str, Callable]:
     """Scans by name: ours, the references that are installed, and NAME=module:function."""
-    scans: dict[str, Callable] = {LINEAR: linear_reference, "cpu": selective_scan_cpu}
-    for name, find in ((REFERENCE, mamba_ssm_reference), ("mambapy pscan", mambapy_pscan)):
+    ours = {"cpu": lambda: selective_scan_cpu}
+    if device == "cuda":
+        ours = {"triton": _triton, "mamba_ssm": _mamba_ssm_kernel}
+    found = ours | {REFERENCE: mamba_ssm_reference, MAMBAPY: mambapy_pscan}
+    scans: dict[str, Callable] = {LINEAR: linear_reference}
+    for name, find in found.items():
         try:
             scans[name] = find()
         except ImportError as missing:
@@ -51,7 +76,23 @@ def available_scans(extra: list[str] = ()) -> dict[str, Callable]:
     return scans
 
 
-def inputs(batch: int, channels: int, state: int, length: int) -> list[torch.Tensor]:
+def _triton() -> Callable:
+    from .scan_triton import selective_scan_triton
+
+    return selective_scan_triton
+
+
+def _mamba_ssm_kernel() -> Callable:
+    if importlib.util.find_spec("selective_scan_cuda") is None:
+        raise ImportError("mamba-ssm is not installed with its CUDA kernel")
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
+    return selective_scan_fn
+
+
+def inputs(
+    batch: int, channels: int, state: int, length: int, device: str = "cpu"
+) -> list[torch.Tensor]:
     """u, delta, A, B, C, D as a trained Mamba block makes them: Δ around 0.1, A = -1 … -state."""
     g = torch.Generator().manual_seed(0)
     u, B, C, raw = (
@@ -60,10 +101,13 @@ def inputs(batch: int, channels: int, state: int, length: int) -> list[torch.Ten
                       (batch, channels, length))
     )  # fmt: skip
     A = -torch.arange(1.0, state + 1).repeat(channels, 1)
-    return [u, torch.nn.functional.softplus(raw - 2), A, B, C, torch.ones(channels)]
+    x = [u, torch.nn.functional.softplus(raw - 2), A, B, C, torch.ones(channels)]
+    return [t.to(device) for t in x]
 
 
-def measure(runs: dict[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, dict]:
+def measure(
+    runs: dict[str, Callable[[], object]], rounds: int, seconds: float, device: str = "cpu"
+) -> dict[str, dict]:
     """Median time and peak memory of each run: `rounds` turns, about `seconds` each a turn."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     memory: dict[str, float | None] = {}
@@ -71,7 +115,7 @@ def measure(runs: dict[str, Callable[[], object]], rounds: int, seconds: float) 
         for name, run in runs.items():
             stop = time.perf_counter() + seconds
             if turn == 0:
-                memory[name], first = _peak_memory(run)
+                memory[name], first = peak_memory(run, device)
                 if first >= seconds:  # too slow to be run once for memory and again for time
                     times[name].append(first)
                     continue
@@ -93,109 +137,72 @@ def measure(runs: dict[str, Callable[[], object]], rounds: int, seconds: float) 
     }
 
 
-def _peak_memory(run: Callable[[], object]) -> tuple[float | None, float]:
-    """Megabytes that a run held at most beyond what was held before it (None where only
-    Linux knows), and its seconds."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # peak := now
-        before = _status("VmRSS")
-    except (OSError, AttributeError):
-        before = None
-    start = time.perf_counter()
-    result = run()
-    seconds = time.perf_counter() - start
-    del result
-    return (None if before is None else round((_status("VmHWM") - before) / 1024, 1)), seconds
-
-
-def _status(field: str) -> int:
-    """Kilobytes, from the kernel's account of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1])
-    raise OSError(f"no {field} in /proc/self/status")
-
-
-def exp_rate(threads: int) -> float:
-    """Exponentials a second with data in the first-level cache: the best of torch's and ours."""
-    from .exp_rate import fill
-
-    values, out = torch.rand(threads, 512).neg(), torch.empty(threads, 512)
-    repeats = 20_000
-
-    def ours(thread):
-        fill(values[thread].numpy(), out[thread].numpy(), repeats)
-
-    def torchs(thread):
-        for _ in range(repeats // 20):
-            torch.exp(values[thread], out=out[thread])
-
-    best = 0.0
-    with ThreadPoolExecutor(threads) as pool:
-        for function, count in ((ours, repeats), (torchs, repeats // 20)):
-            for _ in range(5):
-                start = time.perf_counter()
-                list(pool.map(function, range(threads)))
-                best = max(best, threads * 512 * count / (time.perf_counter() - start))
-    return best
-
-
-def bandwidth() -> float:
-    """Bytes a second, read and written, of a large copy."""
-    a, b = torch.ones(2**26), torch.ones(2**26)
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        b.copy_(a)
-        times.append(time.perf_counter() - start)
-    return 2 * a.nbytes / min(times)
-
-
-def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float) -> dict:
-    """The whole table, as it is written to JSON."""
+def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float, device="cpu") -> dict:
+    """Everything, as it is written to JSON."""
     for scan in scans.values():
-        _forward_backward(scan, inputs(1, 16, 4, 8))()  # compile
+        _forward_backward(scan, inputs(1, 16, 4, 8, device))()  # compile
     threads = torch.get_num_threads()
-    rate, speed = exp_rate(threads), bandwidth()
+    rate = exp_rate(threads) if device == "cpu" else None
     result = {
-        "machine": {"cpu": _cpu_name(), "threads": threads, "torch": torch.__version__},
+        "date": datetime.date.today().isoformat(),
+        "machine": {"processor": processor_name(device), "device": device, "threads": threads},
         "exp_per_second": rate,
-        "bytes_per_second": speed,
+        "bytes_per_second": bandwidth(device),
+        "start_up": start_up() if "cpu" in scans else None,
+        "errors": errors(scans, device),
         "cases": [],
     }
+    result["machine"]["torch"] = torch.__version__
+    print(error_table(result["errors"]), flush=True)
+    if "cpu" in scans and threads > 1:
+        scans = scans | {ONE_THREAD: _on_one_thread(scans["cpu"])}
     for shape in cases:
-        batch, channels, state, length = shape
-        x = inputs(*shape)
-        updates = batch * channels * state * length
-        moved = 4 * (3 * x[0].numel() + 2 * x[3].numel())
-        floor = max(updates / rate, moved / speed) * 1e3
-        case = {"batch": batch, "channels": channels, "state": state, "length": length}
-        case |= {"floor_milliseconds": round(floor, 3), "skipped": {}}
-        for column, kind in enumerate(("forward", "forward_backward")):
-            runs = {}
-            for name, scan in scans.items():
-                need = WIDE.get(name, (0, 0))[column]
-                if need is None:
-                    case["skipped"][f"{name}, {kind}"] = "its backward is quadratic in the length"
-                elif need * updates * 4 > 0.8 * _free_memory():
-                    gigabytes = need * updates * 4 / 2**30
-                    case["skipped"][f"{name}, {kind}"] = f"needs about {gigabytes:.0f} GB"
-                else:
-                    runs[name] = (_forward, _forward_backward)[column](scan, x)
-            case[kind] = measure(runs, rounds, seconds)
-            base = case[kind].get((REFERENCE, LINEAR)[column])
-            for row in case[kind].values():
-                row["speed_up"] = base and round(base["milliseconds"] / row["milliseconds"], 2)
-        result["cases"].append(case)
-        print(_table(case), flush=True)
+        result["cases"].append(_case(scans, shape, rounds, seconds, result))
+        print(table(result["cases"][-1]), flush=True)
+    result["targets"] = targets(result)
+    print(f"\n{target_table(result['targets'])}")
     return result
+
+
+def _case(scans: dict[str, Callable], shape, rounds: int, seconds: float, result: dict) -> dict:
+    device, rate = result["machine"]["device"], result["exp_per_second"]
+    batch, channels, state, length = shape
+    x = inputs(*shape, device)
+    updates = batch * channels * state * length
+    moved = 4 * (3 * x[0].numel() + 2 * x[3].numel())
+    floor = max(updates / rate if rate else 0, moved / result["bytes_per_second"]) * 1e3
+    case = {"batch": batch, "channels": channels, "state": state, "length": length}
+    case |= {"floor_milliseconds": round(floor, 3), "skipped": {}}
+    for column, kind in enumerate(("forward", "forward_backward")):
+        runs = {}
+        for name, scan in scans.items():
+            need = WIDE.get(name, (0, 0))[column]
+            if need is None:
+                case["skipped"][f"{name}, {kind}"] = "its backward is quadratic in the length"
+            elif need * updates * 4 > 0.8 * free_memory(device):
+                gigabytes = need * updates * 4 / 2**30
+                case["skipped"][f"{name}, {kind}"] = f"needs about {gigabytes:.0f} GB"
+            else:
+                runs[name] = (_forward, _forward_backward)[column](scan, x)
+        case[kind] = measure(runs, rounds, seconds, device)
+        base, mambapy = (case[kind].get(n) for n in ((REFERENCE, LINEAR)[column], MAMBAPY))
+        for row in case[kind].values():
+            taken, held = row["milliseconds"], row["peak_megabytes"]
+            row["speed_up"] = base and round(base["milliseconds"] / taken, 2)
+            row["over_mambapy"] = mambapy and round(mambapy["milliseconds"] / taken, 2)
+            if kind == "forward" and floor:
+                row["over_floor"] = round(taken / floor, 2)
+            if held is not None:
+                row["memory_in_outputs"] = round(held * 2**20 / x[0].nbytes, 2)
+    return case
 
 
 def _forward(scan, x):
     def run():
         with torch.no_grad():
-            return scan(*x)
+            y = scan(*x)
+        synchronise(x[0].device.type)
+        return y
 
     return run
 
@@ -204,65 +211,79 @@ def _forward_backward(scan, x):
     weights = torch.ones_like(x[0])
 
     def run():
-        leaves = [t.detach().requires_grad_() for t in x]
-        y = scan(*leaves)
-        y = y[0] if isinstance(y, tuple) else y
-        y.backward(weights)
+        _gradients(scan, x, weights)
+        synchronise(x[0].device.type)
 
     return run
 
 
-def _table(case: dict) -> str:
-    shape = " x ".join(str(case[k]) for k in ("batch", "channels", "state", "length"))
-    lines = [f"\n{shape}: floor of a forward {case['floor_milliseconds']:.1f} ms"]
-    for kind in ("forward", "forward_backward"):
-        lines.append(f"  {kind:<26}{'ms':>10}{'ratio':>9}{'peak MB':>10}")
-        for name, row in sorted(case[kind].items(), key=lambda item: -item[1]["milliseconds"]):
-            ratio = "" if row["speed_up"] is None else f"{row['speed_up']:.1f}"
-            peak = "" if row["peak_megabytes"] is None else f"{row['peak_megabytes']:.0f}"
-            lines.append(f"  {name:<26}{row['milliseconds']:>10.1f}{ratio:>9}{peak:>10}")
-    lines += [f"  without {what}: {why}" for what, why in case["skipped"].items()]
-    return "\n".join(lines)
+def _gradients(scan, x, weights) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    leaves = [t.detach().requires_grad_() for t in x]
+    y = scan(*leaves)
+    y = y[0] if isinstance(y, tuple) else y
+    return y.detach(), torch.autograd.grad(y, leaves, weights)
 
 
-def draw(result: dict, path: Path) -> None:
-    """One panel a case: milliseconds on a log axis, with the floor."""
-    from matplotlib.figure import Figure
+def _on_one_thread(scan):
+    def run(*x):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return scan(*x)
+        finally:
+            torch.set_num_threads(threads)
 
-    cases = result["cases"]
-    figure = Figure(figsize=(3.2 * len(cases) + 1.5, 3.2), layout="constrained")
-    panels = figure.subplots(1, len(cases), sharey=True, squeeze=False)[0]
-    names = sorted({name for case in cases for name in case["forward"]})
-    for panel, case in zip(panels, cases, strict=True):
-        for kind, marker, fill in (("forward", "o", "C0"), ("forward_backward", "s", "none")):
-            rows = [(case[kind][n]["milliseconds"], n) for n in names if n in case[kind]]
-            label = kind.replace("_", " + ")
-            panel.scatter(*zip(*rows, strict=True), marker=marker, facecolor=fill, edgecolor="C0",
-                          label=label)  # fmt: skip
-        panel.axvline(case["floor_milliseconds"], color="C3", ls="--", label="floor, forward")
-        panel.set(xscale="log", xlabel="milliseconds")
-        shape = (case[k] for k in ("batch", "channels", "state", "length"))
-        panel.set_title(" x ".join(map(str, shape)), fontsize=10)
-        panel.grid(axis="x", alpha=0.3)
-    handles = panels[-1].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=8)
-    figure.savefig(path, dpi=110)
+    return run
 
 
-def _free_memory() -> float:
-    try:
-        text = Path("/proc/meminfo").read_text()
-        return 1024 * int(text.split("MemAvailable:")[1].split()[0])
-    except (OSError, IndexError):
-        return float("inf")
+def errors(scans: dict[str, Callable], device: str = "cpu") -> dict[str, dict]:
+    """How far each scan is from a float64 loop, relative to that one's largest number.
+
+    Returns:
+        {scan: {kind: {"values": error of y, "gradients": the largest of any input's gradient}}}
+        for each kind of `STRESS`; gradients is None where they would take minutes.
+    """
+    table: dict[str, dict] = {name: {} for name in scans}
+    for kind, (length, factor) in STRESS.items():
+        u, delta, *rest = inputs(1, 16, 16, length, device)
+        x = [u, delta * factor, *rest]
+        weights = torch.randn(u.shape, generator=torch.Generator().manual_seed(1)).to(device)
+        exact, exact_grads = _gradients(linear_reference, [t.double() for t in x], weights.double())
+        for name, scan in scans.items():
+            with_gradients = length <= 256 or WIDE.get(name, (0, 0))[1] is not None
+            if with_gradients:
+                y, grads = _gradients(scan, x, weights)
+                off = max(map(_relative, grads, exact_grads))
+            else:
+                y, off = _forward(scan, x)(), None
+            table[name][kind] = {"values": _relative(y, exact), "gradients": off}
+    return table
 
 
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+def _relative(x: torch.Tensor, exact: torch.Tensor) -> float:
+    largest = exact.abs().max().clamp_min(1e-30)
+    return float(f"{((x - exact).abs().max() / largest).item():.2g}")
+
+
+FIRST_CALL = """
+import time, torch
+from hmnet_kernels import selective_scan_cpu
+x, A, B = torch.rand(1, 16, 8, requires_grad=True), -torch.rand(16, 16), torch.rand(1, 1, 16, 8)
+start = time.perf_counter()
+selective_scan_cpu(x, x, A, B, B).sum().backward()
+print(time.perf_counter() - start)
+"""
+
+
+def start_up() -> dict[str, float]:
+    """Seconds of the cpu scan's first call, forward and backward, in a fresh process: compiling,
+    and with the compiled code that the process before has left."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
+        environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+        call = partial(subprocess.run, [sys.executable, "-c", FIRST_CALL], env=environment)
+        seconds = [float(call(capture_output=True, text=True, check=True).stdout) for _ in range(2)]
+    return dict(zip(("compiling", "cached"), (round(s, 2) for s in seconds), strict=True))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -270,27 +291,31 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--scan", action="append", default=[], metavar="NAME=MODULE:FUNCTION")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="of the scans, only these")
     parser.add_argument("--cases", nargs="+", metavar="BxCxNxL", help="e.g. 2x512x16x1024")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.3, help="for each scan in each round")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the results")
     chosen = parser.parse_args(arguments)
+    if chosen.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch sees no CUDA device here")
     torch.set_num_threads(chosen.threads)
-    scans = available_scans(chosen.scan)
+    scans = available_scans(chosen.scan, chosen.device)
     if chosen.only:
         unknown = set(chosen.only) - set(scans)
         if unknown:
             parser.error(f"no scan named {', '.join(unknown)}; there are {', '.join(scans)}")
         scans = {name: scans[name] for name in chosen.only}
     cases = [tuple(map(int, c.split("x"))) for c in chosen.cases] if chosen.cases else CASES
-    result = benchmark(scans, cases, chosen.rounds, chosen.seconds)
+    result = benchmark(scans, cases, chosen.rounds, chosen.seconds, chosen.device)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    (chosen.out / "scan_benchmark.json").write_text(json.dumps(result, indent=1) + "\n")
+    written = chosen.out / ("scan_benchmark" + "_cuda" * (chosen.device == "cuda") + ".json")
+    written.write_text(json.dumps(result, indent=1) + "\n")
     try:
-        draw(result, chosen.out / "scan_benchmark.png")
+        draw(result).savefig(written.with_suffix(".png"), dpi=110)
     except ImportError as missing:
         print(f"no plot: {missing}", file=sys.stderr)
-    print(f"\nwritten: {chosen.out / 'scan_benchmark.json'}")
+    print(f"\nwritten: {written}")
 
 
 if __name__ == "__main__":

@@ -98,9 +98,69 @@ def test_a_python_without_venv(clone, monkeypatch):
     assert not (clone / ".venv").exists()
 
 
-def test_without_the_oracle_set_up_goes_on_and_says_so(clone, monkeypatch, capsys):
+def test_without_the_oracle_set_up_goes_on_says_so_and_tries_again(clone, monkeypatch, capsys):
+    """A finished .venv whose Python can run everything but the oracle's build and its import."""
+    python = clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\ncase "$*" in *mamba_ssm*|*mamba-ssm*) exit 1;; esac\n')
+    python.chmod(0o755)
+    for name, path in {"ROOT": ".", "VENV": ".venv", "LOG": "build/setup.log"}.items():
+        monkeypatch.setattr(workbook, name, clone / path)
+    monkeypatch.setattr(workbook, "PYTHON", python)
+    monkeypatch.setattr(workbook, "FINISHED", clone / ".venv" / "setup-finished")
+    workbook.FINISHED.write_text(workbook._fingerprint())
+    for _ in range(2):
+        workbook.setup()
+        assert "without mamba-ssm==" in capsys.readouterr().out
+    python.write_text("#!/bin/sh\n")  # now it is there
+    workbook.setup()
+    assert capsys.readouterr().out == ""
+
+
+# ---- the other targets ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def commands(clone, monkeypatch):
+    """Every command a target would run, as (arguments, number of threads)."""
+    run = []
     monkeypatch.setattr(workbook, "ROOT", clone)
-    monkeypatch.setattr(workbook, "LOG", clone / "setup.log")
-    monkeypatch.setattr(workbook, "PYTHON", shutil.which("false"))
-    workbook._install_oracle()
-    assert "without mamba-ssm==" in capsys.readouterr().out
+    monkeypatch.setattr(workbook, "VENV", clone / ".venv")
+    monkeypatch.setattr(workbook, "setup", lambda: None)
+    monkeypatch.setattr(workbook, "_python", lambda *a, threads: run.append((a, threads)) or 0)
+    return run
+
+
+def test_clean_removes_what_was_made_and_keeps_figures(clone, commands):
+    made = [".venv/bin/python", "build/book/index.html", "hmnet_lite/__pycache__/scan.pyc"]
+    made += ["kernels/__pycache__/cpu_loops.nbi", "hmnet_lite.egg-info/PKG-INFO"]
+    kept = ["figures/scan_costs.png", "hmnet_lite/scan.py", "README.md"]
+    for name in (*made, kept[0]):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).touch()
+    assert workbook.main(["clean"]) == 0 and commands == []
+    assert not any((clone / name).parent.exists() for name in made)
+    assert all((clone / name).is_file() for name in kept)
+
+
+def test_bench_times_scans_that_exist(commands):
+    from hmnet_kernels.bench import available_scans
+
+    assert workbook.main(["bench", "--rounds", "1"]) == 0
+    ((arguments, threads),) = commands
+    assert arguments[:2] == ("-m", "hmnet_kernels.bench") and arguments[-2:] == ("--rounds", "1")
+    places = [arguments[i + 1] for i, word in enumerate(arguments) if word == "--scan"]
+    assert {"reference", "chunked", "cpu"} <= set(available_scans(places))
+    assert threads == workbook._cpus()
+
+
+def test_lab_figures_and_check_run_what_they_say(clone, commands):
+    (clone / "notebooks").mkdir()
+    (clone / "notebooks" / "00_start_here.ipynb").touch()
+    for target in ("lab", "figures", "check"):
+        assert workbook.main([target]) == 0
+    lab, figures, *check = (" ".join(arguments) for arguments, _ in commands)
+    assert lab.startswith("-m jupyter lab") and lab.endswith("notebooks/00_start_here.ipynb")
+    assert figures == "tools/notebooks.py run --figures"
+    assert [line.split()[1] for line in check] == ["ruff", "ruff", "pytest"]
+    assert "not slow and not browser" in check[-1]
