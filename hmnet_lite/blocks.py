@@ -21,77 +21,42 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from hmnet_lite.backends import choose_backend
 from hmnet_lite.hybrid import intercept, read_support, recapped_scan, resize
 from hmnet_lite.scan import selective_scan
-from hmnet_lite.traverse import DIRECTIONS, check_ratio, from_sequences, to_sequences
+from hmnet_lite.ssm import SSM
+from hmnet_lite.traverse import (
+    DIRECTIONS,
+    from_sequences,
+    inside,
+    patch_size,
+    patch_starts,
+    reading_order,
+    to_sequences,
+)
 
-
-class SSM(nn.Module):
-    """The selection parameters of one block: from a sequence to Δ, B, C, for four directions.
-
-    Args:
-        channels: d_inner, channels of the sequence.
-        state: size of each channel's state.
-        rank: rank of the Δ projection.
-    """
-
-    def __init__(self, channels: int, state: int, rank: int):
-        super().__init__()
-        self.rank, self.state = rank, state
-        self.select = nn.Parameter(torch.empty(DIRECTIONS, rank + 2 * state, channels))
-        self.delta_weight = nn.Parameter(torch.empty(DIRECTIONS, channels, rank))
-        self.delta_bias = nn.Parameter(torch.empty(DIRECTIONS, channels))
-        # S4D-real initialisation (Gu et al., 2022): A = -1, -2, …, -state for every channel
-        rates = torch.arange(1, state + 1, dtype=torch.float32)
-        self.A_log = nn.Parameter(rates.log().repeat(DIRECTIONS, channels, 1))
-        self.D = nn.Parameter(torch.ones(DIRECTIONS, channels))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Mamba's initialisation: Δ starts log-uniform in [0.001, 0.1] (Mamba, section 3.6)."""
-        for k in range(DIRECTIONS):
-            nn.init.kaiming_uniform_(self.select[k], a=math.sqrt(5))
-        nn.init.uniform_(self.delta_weight, -(self.rank**-0.5), self.rank**-0.5)
-        with torch.no_grad():
-            low, high = math.log(0.001), math.log(0.1)
-            delta = torch.exp(torch.empty_like(self.delta_bias).uniform_(low, high))
-            self.delta_bias.copy_(delta + torch.log(-torch.expm1(-delta)))  # softplus inverse
-
-    @property
-    def A(self) -> Tensor:
-        """(directions, channels, state), negative."""
-        return -torch.exp(self.A_log.float())
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Arguments of a scan over all directions at once, each direction a group.
-
-        Args:
-            x: (batch, directions, channels, length); the first K directions' parameters serve.
-
-        Returns:
-            u, delta (batch, K·channels, length), A (K·channels, state), B, C
-            (batch, K, state, length), D (K·channels,).
-        """
-        K = x.shape[1]
-        selected = torch.einsum("bkcl,krc->bkrl", x, self.select[:K])
-        low_rank, B, C = selected.split([self.rank, self.state, self.state], dim=2)
-        delta = torch.einsum("bkrl,kcr->bkcl", low_rank, self.delta_weight[:K])
-        delta = F.softplus(delta + self.delta_bias[:K, :, None])
-        u, delta = (rearrange(v, "b k c l -> b (k c) l") for v in (x, delta))
-        A, D = self.A[:K].flatten(0, 1), self.D[:K].flatten()
-        return u, delta, A, B, C, D
+SRM, QIM = ("recap", "basic", "off"), ("shared", "own", "off")
 
 
 class MambaBlock(nn.Module):
-    """Base of SMB and HMB: everything but the core."""
+    """Base of SMB and HMB: everything but the core.
 
-    def __init__(self, dim: int, *, state: int = 16, backend: str = "auto"):
+    Args:
+        dim: channels of the maps.
+        state: size of each channel's state.
+        directions: 1, 2 or 4 of the traversals: rows; rows and columns; and both reversed.
+        backend: see `selective_scan`. Where that is the compiled CPU scan, the core reads the maps
+            where they lie (`by_map`); elsewhere it lays them out as sequences (`by_sequences`).
+    """
+
+    def __init__(self, dim: int, *, state: int = 16, directions: int = DIRECTIONS,
+                 backend: str = "auto"):  # fmt: skip
         super().__init__()
         inner = 2 * dim
         self.backend = backend
         self.norm_core, self.norm_mlp = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.norm_out = nn.LayerNorm(inner)
-        self.ssm = SSM(inner, state, math.ceil(dim / 16))
+        self.ssm = SSM(inner, state, math.ceil(dim / 16), directions)
         for kind in ("query", "support"):
             self.add_module(f"in_{kind}", nn.Linear(dim, 2 * inner, bias=False))
             self.add_module(f"conv_{kind}", nn.Conv2d(inner, inner, 3, padding=1, groups=inner))
@@ -101,6 +66,22 @@ class MambaBlock(nn.Module):
 
     def core(self, query: Tensor, support: Tensor, trace: dict | None) -> tuple[Tensor, Tensor]:
         """(batch, 2·dim, height, width) each → the same, mixed."""
+        in_place = self.in_place(query)
+        if trace is not None or not in_place:
+            mixed = self.by_sequences(query, support, trace)
+        return self.by_map(query, support) if in_place else mixed
+
+    def in_place(self, x: Tensor) -> bool:
+        """Whether the core of such a map is the compiled one, `by_map`."""
+        backend = self.backend if self.backend != "auto" else choose_backend(x)[0]
+        return backend == "cpu" and x.device.type == "cpu" and x.dtype == torch.float32
+
+    def by_sequences(self, query: Tensor, support: Tensor, trace: dict | None = None):
+        """The readable core: sequences laid out, scanned and put back. `trace` is filled."""
+        raise NotImplementedError
+
+    def by_map(self, query: Tensor, support: Tensor) -> tuple[Tensor, Tensor]:
+        """The same without a copy of either map."""
         raise NotImplementedError
 
     def forward(self, query: Tensor, support: Tensor, trace: dict | None = None):
@@ -119,8 +100,10 @@ class MambaBlock(nn.Module):
         return query, support
 
     def _project(self, map_: Tensor, project: nn.Linear, conv: nn.Conv2d):
-        x, z = project(self.norm_core(map_)).chunk(2, dim=-1)
-        return F.silu(conv(rearrange(x, "b h w c -> b c h w").contiguous())), z
+        # two products, not one cut in two: each result is then one piece of memory
+        map_ = self.norm_core(map_)
+        x, z = (F.linear(map_, weight) for weight in project.weight.chunk(2))
+        return F.silu(conv(rearrange(x, "b h w c -> b c h w"))), z  # channels-last in memory
 
     def _gate(self, y: Tensor, z: Tensor, project: nn.Linear) -> Tensor:
         y = self.norm_out(rearrange(y, "b c h w -> b h w c"))
@@ -128,17 +111,29 @@ class MambaBlock(nn.Module):
 
 
 class SelfMambaBlock(MambaBlock):
-    """SMB: each map scans itself in four directions (paper, section 4.1; VMamba's SS2D)."""
+    """SMB: each map scans itself in every direction (paper, section 4.1; VMamba's SS2D)."""
 
-    def core(self, query, support, trace):
+    def by_sequences(self, query, support, trace=None):
         scans = {"query": self.ssm(to_sequences(query)), "support": self.ssm(to_sequences(support))}
         if trace is not None:
             trace.update({f"{kind}_scan": scan for kind, scan in scans.items()})
         outputs = (selective_scan(*scan, backend=self.backend) for scan in scans.values())
-        return tuple(sum(from_sequences(_directions(y), *query.shape[-2:])) for y in outputs)
+        return tuple(self._together(y, *query.shape[-2:]) for y in outputs)
+
+    def by_map(self, query, support):
+        order = reading_order(*query.shape[-2:])
+        return tuple(self.ssm.scan_map(x, order)[0] for x in (query, support))
+
+    def _together(self, y: Tensor, height: int, width: int, ratio: int = 1) -> Tensor:
+        """(batch, K·channels, length) → the directions' sum, (batch, channels, height, width)."""
+        return sum(from_sequences(self._directions(y), height, width, ratio))
+
+    def _directions(self, y: Tensor) -> Tensor:
+        """(batch, K·channels, any) → (batch, K, channels, any)."""
+        return rearrange(y, "b (k c) l -> b k c l", k=self.ssm.directions)
 
 
-class HybridMambaBlock(MambaBlock):
+class HybridMambaBlock(SelfMambaBlock):
     """HMB: the query reads the support by SRM and QIM; the support reads itself, α times smaller.
 
     Args:
@@ -147,52 +142,80 @@ class HybridMambaBlock(MambaBlock):
         detach_support_state: no gradient from QIM into the support state, as published.
         published_skip: QIM's skip uses the single number D[0, 0] for every channel, a slip of the
             published code that parity needs (DESIGN fact 9). The paper has one D a channel.
+        srm: "recap" reads the support before every patch, "basic" once before the whole query
+            (cross Mamba, both at full size); "off": the query scans itself.
+        qim: "shared" uses direction 0's parameters, "own" has its own, "off" leaves QIM out.
     """
 
     def __init__(self, dim, *, recap_ratio=4, detach_support_state=True, published_skip=False,
-                 **kwargs):  # fmt: skip
+                 srm="recap", qim="shared", **kwargs):  # fmt: skip
         super().__init__(dim, **kwargs)
         self.recap_ratio = recap_ratio
         self.detach_support_state = detach_support_state
         self.published_skip = published_skip
+        self.srm, self.qim = srm, qim
+        if qim == "own":
+            self.ssm_qim = SSM(2 * dim, self.ssm.state, self.ssm.rank, directions=1)
 
-    def core(self, query, support, trace):
-        height, width = query.shape[-2:]
-        ratio = self.recap_ratio
-        small = (height // ratio, width // ratio)
-        support_small, query_small = resize(support, *small), resize(query, *small)
+    @property
+    def patch_ratio(self) -> int:
+        """In how many patches a side SRM cuts the query: α, or 1 when the support is read once."""
+        return self.recap_ratio if self.srm == "recap" else 1
+
+    def by_sequences(self, query, support, trace=None):
+        size, ratio = query.shape[-2:], self.patch_ratio
+        small = patch_size(*size, ratio)
+        support_small = resize(support, *small)
 
         # SRM: one pass over the small support, then a recap before each query patch
         support_scan = self.ssm(to_sequences(support_small))
         y_support, P, H_S = read_support(*support_scan, backend=self.backend)
-        query_scan = self.ssm(to_sequences(query, ratio))
-        y_query = recapped_scan(
-            *query_scan, P, H_S, segment=small[0] * small[1], backend=self.backend
-        )
-        out_query = sum(from_sequences(_directions(y_query), height, width, ratio))
-        out_support = sum(from_sequences(_directions(y_support), *small))
-
-        # QIM: every pixel of the small query meets the mean support state, direction 0's SSM
-        met_state = _directions(H_S).mean(1)
-        if self.detach_support_state:
-            met_state = met_state.detach()
-        u, delta, A, B, C, D = self.ssm(to_sequences(query_small)[:, :1])
-        skip = D[0] if self.published_skip else D
-        y_met = intercept(u, delta, A, B[:, 0], C[:, 0], skip, met_state)
-        out_met = rearrange(y_met, "b c (h w) -> b c h w", h=small[0])
-
+        u, delta, A, B, C, D = self.ssm(to_sequences(query, ratio))
+        if not (real := inside(*size, ratio)[: self.ssm.directions].to(u.device)).all():
+            delta = delta * real.repeat_interleave(u.shape[1] // len(real), dim=0)
+        query_scan = (u, delta, A, B, C, D)
+        if self.srm == "off":
+            y_query = selective_scan(*query_scan, backend=self.backend)
+        else:
+            y_query = recapped_scan(
+                *query_scan, P, H_S, segment=small[0] * small[1], backend=self.backend
+            )
+        out_query = self._together(y_query, *size, ratio)
+        out_support = self._together(y_support, *small)
         if trace is not None:
             trace.update(
                 support_scan=support_scan, query_scan=query_scan, recap_keep=P, support_state=H_S,
-                met_state=met_state, srm_query=y_query, srm_support=y_support, qim_query=y_met,
-                scan_in_query_small=query_small, scan_in_support_small=support_small,
+                srm_query=y_query, srm_support=y_support, scan_in_support_small=support_small,
             )  # fmt: skip
-        return out_query + resize(out_met, height, width), resize(out_support, height, width)
+        return out_query + self._intercept(query, H_S, trace), resize(out_support, *size)
 
+    def by_map(self, query, support):
+        size, ratio = query.shape[-2:], self.patch_ratio
+        small = patch_size(*size, ratio)
+        support = resize(support, *small)
+        out_support, low_rank, H_S = self.ssm.scan_map(support, reading_order(*small))
+        order, starts = reading_order(*size, ratio), patch_starts(*size, ratio)
+        recap = None if self.srm == "off" else (self.ssm.kept(low_rank), H_S)
+        out_query, *_ = self.ssm.scan_map(query, order, starts, recap)
+        return out_query + self._intercept(query, H_S), resize(out_support, *size)
 
-def _directions(y: Tensor) -> Tensor:
-    """(batch, K·channels, any) → (batch, K, channels, any)."""
-    return rearrange(y, "b (k c) l -> b k c l", k=DIRECTIONS)
+    def _intercept(self, query: Tensor, H_S: Tensor, trace: dict | None = None) -> Tensor | float:
+        """QIM: every pixel of the small query meets the mean support state; back at full size."""
+        if self.qim == "off":
+            return 0.0
+        small = patch_size(*query.shape[-2:], self.recap_ratio)
+        query_small = resize(query, *small)
+        met_state = self._directions(H_S).mean(1)
+        if self.detach_support_state:
+            met_state = met_state.detach()
+        ssm = self.ssm if self.qim == "shared" else self.ssm_qim
+        u, delta, A, B, C, D = ssm(rearrange(query_small, "b c h w -> b 1 c (h w)"))
+        skip = D[0] if self.published_skip else D
+        y = intercept(u, delta, A, B[:, 0], C[:, 0], skip, met_state)
+        if trace is not None:
+            trace.update(met_state=met_state, qim_query=y, scan_in_query_small=query_small)
+        y = rearrange(y, "b c (h w) -> b c h w", h=small[0])
+        return resize(y.contiguous(memory_format=torch.channels_last), *query.shape[-2:])
 
 
 class MambaMixer(nn.Module):
@@ -202,15 +225,22 @@ class MambaMixer(nn.Module):
         dim: channels of both maps.
         depth: number of blocks; even blocks (0, 2, …) are self, odd ones hybrid.
         state: size of each channel's state.
-        recap_ratio, detach_support_state, published_skip: see `HybridMambaBlock`.
+        recap_ratio, detach_support_state, published_skip, srm, qim: see `HybridMambaBlock`. With
+            srm and qim both "off" nothing of the support could reach the query, and all blocks are
+            self blocks.
+        directions: 1, 2 or 4, see `MambaBlock`.
         backend: see `selective_scan`.
 
-    The mixer takes and gives (batch, dim, height, width). Sides that are not multiples of the
-    recap ratio are refused with the mend.
+    The mixer takes and gives (batch, dim, height, width), of any size with no side shorter than
+    the recap ratio.
+
+    Raises:
+        ValueError: a size or a switch that is not as above.
     """
 
     def __init__(self, dim: int, depth: int, *, state: int = 16, recap_ratio: int = 4,
                  detach_support_state: bool = True, published_skip: bool = False,
+                 srm: str = "recap", qim: str = "shared", directions: int = DIRECTIONS,
                  backend: str = "auto"):  # fmt: skip
         super().__init__()
         if dim < 1 or depth < 0 or state < 1 or recap_ratio < 1:
@@ -218,14 +248,21 @@ class MambaMixer(nn.Module):
                 f"dim={dim}, depth={depth}, state={state}, recap_ratio={recap_ratio}: expected "
                 "dim, state and recap_ratio of at least 1 and depth of at least 0"
             )
+        for name, value, known in (
+            ("srm", srm, SRM), ("qim", qim, QIM), ("directions", directions, (1, 2, 4))
+        ):  # fmt: skip
+            if value not in known:
+                raise ValueError(f"{name}={value!r}; expected one of {known}")
         self.dim, self.recap_ratio = dim, recap_ratio
         hybrid = dict(recap_ratio=recap_ratio, detach_support_state=detach_support_state,
-                      published_skip=published_skip)  # fmt: skip
-        shared = dict(state=state, backend=backend)
+                      published_skip=published_skip, srm=srm, qim=qim)  # fmt: skip
+        shared = dict(state=state, directions=directions, backend=backend)
+        mixed = srm != "off" or qim != "off"
         self.blocks = nn.ModuleList(
-            HybridMambaBlock(dim, **hybrid, **shared) if i % 2 else SelfMambaBlock(dim, **shared)
+            HybridMambaBlock(dim, **hybrid, **shared) if i % 2 and mixed
+            else SelfMambaBlock(dim, **shared)
             for i in range(depth)
-        )
+        )  # fmt: skip
         self.norm = nn.LayerNorm(dim)
 
     def start_silent(self) -> None:
@@ -278,4 +315,4 @@ class MambaMixer(nn.Module):
                 "support over its shots and resize it to the query's size"
             )
         if len(self.blocks) > 1:
-            check_ratio(*query.shape[-2:], self.recap_ratio)
+            patch_size(*query.shape[-2:], self.recap_ratio)  # raises where a side is too short

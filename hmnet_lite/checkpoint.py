@@ -20,15 +20,21 @@ def save_checkpoint(model: HMNet, path: str | os.PathLike, **facts) -> Path:
     """Write the trained weights.
 
     Args:
-        model: any HMNet.
+        model: an HMNet-lite.
         path: where; replaced whole or not at all.
         facts: JSON values worth keeping (fold, seed, steps, …); `read_facts` gives them back.
 
     Raises:
+        TypeError: not HMNet-lite but the published network.
         OSError: the disk is full or the path cannot be written.
     """
     from safetensors.torch import save
 
+    if type(model) is not HMNet:
+        raise TypeError(
+            f"model is a {type(model).__name__}; this file format is HMNet-lite's: keep the "
+            "published network's weights with torch.save(model.state_dict(), path)"
+        )
     frozen = {name for name, _ in model.backbone.state_dict(prefix="backbone.").items()}
     weights = {
         name: value.detach().cpu().contiguous()

@@ -6,6 +6,31 @@ import torch
 from torch import Tensor
 
 
+def check_episode(
+    query_image: Tensor, support_images: Tensor, support_masks: Tensor, multiple: int, device
+) -> None:
+    """What a network is called with: pictures, pictures, masks, as many queries as supports.
+
+    Args:
+        query_image: (batch, 3, height, width).
+        support_images: (batch, shots, 3, height, width).
+        support_masks: (batch, shots, height, width).
+        multiple: sides must be multiples of it.
+        device: the network's.
+
+    Raises:
+        TypeError, ValueError: said with the mend.
+    """
+    check_images("query_image", query_image, 4, multiple, device)
+    check_images("support_images", support_images, 5, multiple, query_image.device)
+    check_masks("support_masks", support_masks, support_images)
+    if len(query_image) != len(support_images):
+        raise ValueError(
+            f"query_image holds {len(query_image)} pictures and support_images "
+            f"{len(support_images)} sets of supports; expected one set for each query"
+        )
+
+
 def check_images(name: str, images: Tensor, ndim: int, multiple: int, device) -> None:
     """A float batch of RGB pictures in [0, 1] on `device`, sides multiples of `multiple`.
 

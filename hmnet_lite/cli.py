@@ -2,6 +2,7 @@
 
 python -m hmnet_lite train --fold 0 --minutes 10 --out hmnet.safetensors
 python -m hmnet_lite evaluate hmnet.safetensors --gaps same cross
+python -m hmnet_lite evaluate authors.pth --dataset pascal --root VOC2012 --fold 0 --shots 1
 python -m hmnet_lite compare --seeds 0 1 2 --minutes 10 --out figures/emoji_fold0.json
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from hmnet_lite import cli_photos
 from hmnet_lite.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from hmnet_lite.episodes.protocol import GAPS, Protocol
 from hmnet_lite.evaluate import FLOORS, Report, evaluate
@@ -83,11 +85,11 @@ def compare(arguments: argparse.Namespace) -> Report:
             runs.append({"method": method, "seed": seed, **facts})
     report = Report(protocol.build().classes)
     report.training = {"episodes": len(training), "runs": runs}
-    score_gaps(report, protocol, arguments.gaps, predictors)
+    score_gaps(report, protocol, arguments.gaps or list(GAPS), predictors)
     return report
 
 
-def _train_and_save(config, training, minutes, seed, path, protocol) -> None:
+def _train_and_save(config, training, minutes, seed, path, protocol, **more) -> None:
     budget = TrainConfig(seconds=60 * minutes, seed=seed)
     model, history = train_model(config, training, budget)
     facts = {
@@ -100,6 +102,7 @@ def _train_and_save(config, training, minutes, seed, path, protocol) -> None:
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "episodes": len(training),
         "training": training.episodes.fingerprint,
+        **more,
     }
     save_checkpoint(model, path, **facts)
     print(f"{history.steps} steps in {history.seconds[-1]:.0f} s; wrote {path}")
@@ -135,28 +138,50 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _run_train(arguments: argparse.Namespace) -> None:
-    protocol = _protocol(arguments)
-    training = CachedFeatures(protocol.training(arguments.training_episodes))
+    if arguments.dataset == "emoji":
+        cli_photos.refuse_options(arguments)
+        protocol, more = _protocol(arguments), {}
+        episodes = protocol.training(arguments.training_episodes)
+    else:
+        protocol = cli_photos.photo_protocol(arguments, image_size=cli_photos.LITE_SIZE)
+        episodes = protocol.training(arguments.training_episodes, arguments.root)
+        more = cli_photos.training_facts(protocol, episodes.classes)
+    training = CachedFeatures(episodes)
     config = HMNetConfig(depth=arguments.depth, dim=arguments.dim)
     path = Path(arguments.out)
-    _train_and_save(config, training, arguments.minutes, arguments.seed, path, protocol)
+    _train_and_save(config, training, arguments.minutes, arguments.seed, path, protocol, **more)
 
 
 def _run_evaluate(arguments: argparse.Namespace) -> None:
+    if (arguments.checkpoint is None) == (arguments.weights is None):
+        raise ValueError("give one checkpoint: evaluate FILE, or evaluate --checkpoint FILE")
+    arguments.checkpoint = arguments.checkpoint or arguments.weights
+    if arguments.dataset == "emoji":
+        cli_photos.refuse_options(arguments)
+        _evaluate_emoji(arguments)
+    elif arguments.gaps:
+        raise ValueError("--gaps only has a meaning with --dataset emoji; photographs have none")
+    else:
+        cli_photos.run_evaluate(arguments)
+
+
+def _evaluate_emoji(arguments: argparse.Namespace) -> None:
     facts = read_facts(arguments.checkpoint)
-    if arguments.fold not in (None, facts.get("fold")):
+    on_emoji = "dataset" not in facts  # to a network trained on photographs every fold is new
+    if on_emoji and arguments.fold not in (None, facts.get("fold")):
         raise ValueError(
             f"{arguments.checkpoint} was trained with fold {facts.get('fold')} novel, so on fold "
             f"{arguments.fold} its test classes are ones it has seen; leave --fold out"
         )
-    arguments.fold = facts["fold"]
+    if on_emoji:
+        arguments.fold = facts["fold"]
     protocol = _protocol(arguments)
     report = Report(protocol.build().classes)
     training = CachedFeatures(protocol.training(200))
     predictors = floors(training)
     method = Path(arguments.checkpoint).stem
     predictors[method, facts["seed"]] = model_predictor(load_checkpoint(arguments.checkpoint))
-    score_gaps(report, protocol, arguments.gaps, predictors)
+    score_gaps(report, protocol, arguments.gaps or list(GAPS), predictors)
     _finish(report, arguments)
 
 
@@ -174,9 +199,9 @@ def _finish(report: Report, arguments: argparse.Namespace) -> None:
 
 def _protocol(arguments: argparse.Namespace) -> Protocol:
     names = ("fold", "episodes", "seed_test", "shots")
-    values = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
-    values["seed"] = values.pop("seed_test", 321)
-    return Protocol(**values)
+    values = {name: getattr(arguments, name, None) for name in names}
+    values["seed"] = values.pop("seed_test")
+    return Protocol(**{name: value for name, value in values.items() if value is not None})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -187,27 +212,27 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, run, help: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name, help=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        sub = commands.add_parser(name, help=help, formatter_class=_Help)
         sub.set_defaults(run=run)
         sub.add_argument("--shots", type=int, default=1, help="supports in an episode")
         return sub
 
     def training(sub) -> None:
-        sub.add_argument("--fold", type=int, default=0, help="fold whose classes are novel")
         sub.add_argument("--minutes", type=float, default=10, help="training time")
         sub.add_argument(
             "--training-episodes", type=int, default=4000, help="drawn and cached once"
         )
 
-    def testing(sub) -> None:
-        sub.add_argument("--gaps", nargs="+", default=list(GAPS), choices=GAPS, help="test gaps")
-        sub.add_argument("--episodes", type=int, default=1000, help="test episodes at each gap")
-        sub.add_argument("--seed-test", type=int, default=321, help="seed of the test episodes")
+    def testing(sub, *other_names) -> None:
+        sub.add_argument("--gaps", nargs="+", choices=GAPS, help="emoji's test gaps (all)")
+        flags = ("--seed-test", *other_names)
+        sub.add_argument(
+            *flags, dest="seed_test", type=int, default=321, help="seed of the test episodes"
+        )
         sub.add_argument("--out", help="write the report here (JSON)")
 
     one = command("train", _run_train, "train one network and save it")
+    one.add_argument("--fold", type=int, help="fold whose classes are novel (0; folder: none)")
     training(one)
     one.add_argument(
         "--depth",
@@ -220,15 +245,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--seed", type=int, default=0, help="weights, order of episodes, flips")
     one.add_argument("--out", default="hmnet.safetensors", help="the checkpoint to write")
+    cli_photos.add_options(one)
+    cli_photos.add_train_options(one)
 
     two = command("evaluate", _run_evaluate, "test a saved network on novel classes")
-    two.add_argument("checkpoint")
-    two.add_argument("--fold", type=int, help="must be the checkpoint's own")
-    testing(two)
+    two.add_argument("checkpoint", nargs="?", help=".safetensors of ours, or the authors' .pth")
+    two.add_argument("--checkpoint", dest="weights", metavar="FILE", help="the same")
+    two.add_argument("--fold", type=int, help="novel classes; our checkpoints know their own")
+    two.add_argument("--episodes", type=int, help="at each gap (1000; coco 4000, fss1000 2400)")
+    testing(two, "--seed")
+    cli_photos.add_options(two)
+    cli_photos.add_test_options(two)
 
     three = command("compare", _run_compare, "train with and without Mamba, test both")
+    three.add_argument("--fold", type=int, default=0, help="fold whose classes are novel")
     training(three)
+    three.add_argument("--episodes", type=int, default=1000, help="test episodes at each gap")
     testing(three)
     three.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="training seeds")
     three.add_argument("--checkpoints", default="checkpoints", help="folder of the networks")
     return parser
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells defaults, except those that depend on the data set."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)

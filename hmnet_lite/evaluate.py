@@ -45,7 +45,7 @@ def evaluate(
     Args:
         predictors: name to function from an episode to its (H, W) mask, bool or {0, 1}, a numpy
             array or a torch tensor.
-        episodes: anything with ``query_mask`` ((H, W), {0, 1, 255}) and ``class_id``.
+        episodes: anything with ``query_mask`` ((H, W), {0, 1, 255}) and ``class_id``; see `truth`.
         progress: show a bar (on standard error, gone when done).
 
     Raises:
@@ -63,7 +63,7 @@ def evaluate(
         for name, predict in predictors.items():
             prediction = predict(episode)
             try:
-                scores[name].update(prediction, episode.query_mask, episode.class_id)
+                scores[name].update(prediction, truth(episode), episode.class_id)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"{name!r} on episode {position}: {error}") from error
     if not next(iter(scores.values())).episodes:
@@ -71,9 +71,19 @@ def evaluate(
     return scores
 
 
+def truth(episode: Any) -> np.ndarray:
+    """(H, W) of {0, 1, 255} that predictions are scored against, and whose size they must have.
+
+    A photograph's mask at its own size (``query_label``) where the episode has one, else
+    ``query_mask``.
+    """
+    label = getattr(episode, "query_label", None)
+    return episode.query_mask if label is None else label
+
+
 def all_foreground(episode: Any) -> np.ndarray:
     """Floor: everything is foreground. Scores the share of the image that targets fill."""
-    return np.ones(np.shape(episode.query_mask), dtype=bool)
+    return np.ones(np.shape(truth(episode)), dtype=bool)
 
 
 def every_object(episode: Any) -> np.ndarray:
@@ -200,7 +210,7 @@ class Report:
             [method, *(_percent(self.cell(method, gap, metric)) for gap in self.gaps)]
             for method in self.methods
         ]
-        return _lay_out(head, body, markdown)
+        return lay_out(head, body, markdown)
 
     def class_table(self, gap: str, *, markdown: bool = False) -> str:
         """Classes x methods at one gap: IoU in percent, mean over seeds, then their mean (mIoU)."""
@@ -222,7 +232,7 @@ class Report:
             body.append([self.class_names.get(class_id, f"class {class_id}"), *cells])
         means = (self.cell(method, gap) for method in methods)
         body.append(["mIoU", *(_percent(cell and cell._replace(std=None)) for cell in means)])
-        return _lay_out([f"IoU (%), {gap}", *methods], body, markdown)
+        return lay_out([f"IoU (%), {gap}", *methods], body, markdown)
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write it all, whole or not at all.
@@ -306,7 +316,7 @@ def _percent(cell: Cell | None) -> str:
     return f"{100 * cell.mean:.1f}{spread}"
 
 
-def _lay_out(head: list[str], body: list[list[str]], markdown: bool) -> str:
+def lay_out(head: list[str], body: list[list[str]], markdown: bool) -> str:
     """First column to the left, the others to the right; no trailing newline."""
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
     lines = []

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from hmnet_lite.backbones import BACKBONES, Features
-from hmnet_lite.files import replace_atomically
+from hmnet_lite.files import cache_folder, replace_atomically
 
 SHARD = 50  # episodes in a file
 FORMAT = "1"  # change it whenever what a shard holds changes
@@ -48,12 +48,6 @@ class Batch:
     support: Tensor  # (batch, K, channels, h, w)
     support_masks: Tensor  # (batch, K, H, W) uint8
     query_masks: Tensor  # (batch, H, W) uint8
-
-
-def cache_folder() -> Path:
-    """Where caches live: $HMNET_LITE_CACHE, or hmnet_lite in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("HMNET_LITE_CACHE") or Path(base) / "hmnet_lite")
 
 
 class CachedFeatures(Sequence):

@@ -71,7 +71,8 @@ def receptive_fields(fields: Mapping[str, np.ndarray], *, decades: int = 4) -> F
 
     Args:
         fields: title to (H, W), not negative.
-        decades: how far below the largest value the colours reach; what is smaller is white.
+        decades: how far below the largest value the colours reach; smaller values have the last
+            colour, and only an exact zero is white.
     """
     figure, axes = plt.subplots(
         1, len(fields), figsize=(min(WIDTH, 3.2 * len(fields) + 1), 3.2), layout="constrained"
@@ -79,7 +80,7 @@ def receptive_fields(fields: Mapping[str, np.ndarray], *, decades: int = 4) -> F
     axes = np.atleast_1d(axes)
     for ax, (title, field) in zip(axes, fields.items(), strict=True):
         share = np.asarray(field, float) / np.max(field)
-        share = np.where(share >= 10.0**-decades, share, np.nan)
+        share = np.where(share > 0, share.clip(10.0**-decades), np.nan)
         picture = ax.imshow(share, cmap="cividis", norm=LogNorm(10.0**-decades, 1))
         ax.set_title(title)
         ax.set(xticks=[], yticks=[])

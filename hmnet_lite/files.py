@@ -23,6 +23,12 @@ from typing import Any, BinaryIO
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+def cache_folder() -> Path:
+    """Where caches live: $HMNET_LITE_CACHE, or hmnet_lite in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("HMNET_LITE_CACHE") or Path(base) / "hmnet_lite")
+
+
 def replace_atomically(
     path: str | os.PathLike[str],
     write: Callable[[BinaryIO], object],

@@ -82,30 +82,27 @@ def recapped_scan(u, delta, A, B, C, D, P, H_S, segment: int, *, backend: str = 
 
 
 def srm_literal(support, query, A, D, segment: int, *, backend: str = "auto"):
-    """SRM word by word (eq. 5-8): one long line, support before each query patch, one scan.
+    """SRM word by word (eq. 5-8): one long line, the support before each query patch, one scan.
 
     Args:
         support, query: (u, delta, B, C) of each, shapes as in `selective_scan`.
 
     Returns:
-        (query y, support y of the first pass, support_state after it).
+        (query y, support y of the first pass, support_state after it). The line is scanned in two
+        pieces, for the state between them is the support state.
     """
-    M = support[0].shape[-1]
-    pieces = [
-        [s, q[..., i : i + segment]]
+    M, patches = support[0].shape[-1], query[0].shape[-1] // segment
+    u, delta, B, C = (
+        torch.cat([x for part in q.split(segment, -1) for x in (s, part)], dim=-1)
         for s, q in zip(support, query, strict=True)
-        for i in range(0, q.shape[-1], segment)
-    ]
-    patches = query[0].shape[-1] // segment
-    line = [
-        torch.cat([x for pair in pieces[k * patches : (k + 1) * patches] for x in pair], dim=-1)
-        for k in range(4)
-    ]
-    u, delta, B, C = line
-    y, states = selective_scan(u, delta, A, B, C, D, return_states=True, backend=backend)
-    rounds = rearrange(y, "b c (r t) -> b c r t", r=patches)
-    y_query = rearrange(rounds[..., M:], "b c r t -> b c (r t)")
-    return y_query, rounds[:, :, 0, :M], states[:, :, M - 1]
+    )
+    first, rest = ([x[..., part] for x in (u, delta, B, C)] for part in (slice(M), slice(M, None)))
+    y_support, state = selective_scan(
+        *first[:2], A, *first[2:], D, return_last_state=True, backend=backend
+    )
+    y = selective_scan(*rest[:2], A, *rest[2:], D, initial_state=state, backend=backend)
+    rounds = rearrange(torch.cat([y_support, y], dim=-1), "b c (r t) -> b c r t", r=patches)
+    return rearrange(rounds[..., M:], "b c r t -> b c (r t)"), y_support, state
 
 
 def intercept(u, delta, A, B, C, D, H_S) -> Tensor:

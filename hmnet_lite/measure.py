@@ -1,10 +1,18 @@
-"""Timing for notebooks, on machines that have other things to do as well."""
+"""Time and memory for notebooks, on machines that have other things to do as well."""
 
 from __future__ import annotations
 
+import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+from torch.profiler import ProfilerActivity, profile, record_function
 
 
 def median_seconds(
@@ -46,3 +54,71 @@ def median_seconds(
                     break
             times[name].append(spent / calls)
     return {name: statistics.median(turns) for name, turns in times.items()}
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Memory that torch held during a run, over time; 0 s and 0 bytes when it began.
+
+    Tensors that were there before are not in it; those still there at the end are.
+    """
+
+    seconds: np.ndarray  # (events,): when memory was taken or given back
+    live: np.ndarray  # (events,): bytes held from then on
+    spans: tuple[tuple[str, float, float], ...]  # part, begin and end in seconds
+
+    def peak(self, part: str | None = None) -> int:
+        """The most bytes held at once, in the whole run or while a part was running."""
+        spans = [(a, b) for name, a, b in self.spans if name == part]
+        if part is None:
+            spans = [(-np.inf, np.inf)]
+        inside = [self.live[(self.seconds >= a) & (self.seconds <= b)] for a, b in spans]
+        return int(max((x.max() for x in inside if len(x)), default=0))
+
+    def spent(self, part: str) -> float:
+        """Seconds in a part, all its calls together."""
+        return sum(b - a for name, a, b in self.spans if name == part)
+
+
+def memory_timeline(run: Callable[[], object], parts: Mapping[str, nn.Module]) -> Timeline:
+    """Run once under torch's profiler: what was running when, and how much memory it held.
+
+    Args:
+        run: a function of no arguments; torch's allocations on the CPU are followed.
+        parts: name to the module whose calls are to be told apart; they must not nest.
+
+    Raises:
+        RuntimeError: the profiler recorded nothing.
+    """
+    begun, hooks = {}, []
+    for name, module in parts.items():
+
+        def begin(*_, name=name):
+            begun[name] = record_function(f"part:{name}").__enter__()
+
+        def end(*_, name=name):
+            begun.pop(name).__exit__(None, None, None)
+
+        hooks += [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
+    try:
+        profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+        with profiler as recorded, record_function("part:"):
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trace.json"
+        recorded.export_chrome_trace(str(path))
+        events = json.loads(path.read_text())["traceEvents"]
+    named = [e for e in events if e.get("ph") == "X" and e["name"].startswith("part:")]
+    changes = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e["name"] == "[memory]")
+    whole = [e for e in named if e["name"] == "part:"]
+    if not whole or not changes:
+        raise RuntimeError("torch's profiler recorded nothing; is another one running?")
+    start = whole[0]["ts"]
+    spans = [(e["name"].removeprefix("part:"), (e["ts"] - start) / 1e6,
+              (e["ts"] + e["dur"] - start) / 1e6) for e in named if e not in whole]  # fmt: skip
+    times, sizes = (np.array(x) for x in zip(*changes, strict=True))
+    spans = tuple(sorted(spans, key=lambda span: span[1]))
+    return Timeline((times - start) / 1e6, np.cumsum(sizes), spans)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from hmnet_lite.backbones import BACKBONES, Features
 from hmnet_lite.blocks import MambaMixer
-from hmnet_lite.checks import check_images, check_masks
+from hmnet_lite.checks import check_episode
 from hmnet_lite.decoder import Decoder
 from hmnet_lite.prior import PRIORS, masked_mean, prior_maps
 
@@ -35,8 +35,8 @@ class HMNetConfig:
         dim: channels of the mixer and decoder; a multiple of 16.
         depth: mixer blocks, self and hybrid in turn; 0 is the network without Mamba.
         state: size of each channel's state.
-        recap_ratio: α; the stride-16 map's sides must be multiples of it.
-        detach_support_state: see `HybridMambaBlock`.
+        recap_ratio: α; no side of the stride-16 map may be shorter.
+        detach_support_state, srm, qim, directions: see `MambaMixer`; the ablations' switches.
         prior_scale: what the priors are multiplied by before the merge (published: 10).
     """
 
@@ -46,6 +46,9 @@ class HMNetConfig:
     state: int = 16
     recap_ratio: int = 4
     detach_support_state: bool = True
+    srm: str = "recap"
+    qim: str = "shared"
+    directions: int = 4
     prior_scale: float = 10.0
 
     def __post_init__(self) -> None:
@@ -79,7 +82,8 @@ class HMNet(nn.Module):
         self.merge_support = nn.Conv2d(2 * dim + 1, dim, 1, bias=False)
         self.mixer = MambaMixer(
             dim, config.depth, state=config.state, recap_ratio=config.recap_ratio,
-            detach_support_state=config.detach_support_state,
+            detach_support_state=config.detach_support_state, srm=config.srm, qim=config.qim,
+            directions=config.directions,
         )  # fmt: skip
         self.mixer.start_silent()
         self.decoder = Decoder(dim, self.backbone.fine_channels, PRIORS)
@@ -106,15 +110,8 @@ class HMNet(nn.Module):
         Raises:
             TypeError, ValueError: what was given, what was expected, the mend.
         """
-        stride = self.backbone.stride * self.config.recap_ratio ** (self.config.depth > 1)
-        check_images("query_image", query_image, 4, stride, self.merge_query.weight.device)
-        check_images("support_images", support_images, 5, stride, query_image.device)
-        check_masks("support_masks", support_masks, support_images)
-        if len(query_image) != len(support_images):
-            raise ValueError(
-                f"query_image holds {len(query_image)} pictures and support_images "
-                f"{len(support_images)} sets of supports; expected one set for each query"
-            )
+        device = self.merge_query.weight.device
+        check_episode(query_image, support_images, support_masks, self.backbone.stride, device)
         shots = support_images.shape[1]
         query = self.backbone(query_image)
         support = self.backbone(support_images.flatten(0, 1)).deep

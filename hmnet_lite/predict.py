@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from hmnet_lite.episodes.episode import Episode
+from hmnet_lite.episodes.transform import unfit
 from hmnet_lite.features import Batch, CachedEpisode, stack, to_tensor
 from hmnet_lite.model import HMNet
 from hmnet_lite.prior import prior_maps
@@ -61,15 +63,27 @@ def best_threshold(episodes: Sequence[CachedEpisode]) -> float:
 
 
 @torch.inference_mode()
-def segment_episode(model: HMNet, episode: Episode) -> np.ndarray:
-    """An (H, W) bool mask straight from an episode's pictures."""
+def segment_episode(model: nn.Module, episode: Episode) -> np.ndarray:
+    """An (H, W) bool mask straight from an episode's pictures, of the size that is scored.
+
+    Args:
+        model: called as (query_image, support_images, support_masks) → (1, 2, side, side), as
+            `HMNet` and the published model are.
+        episode: where it keeps its query's mask at the photograph's own size, the answer is
+            resized to that (before the decision, as published) and the padding cut off.
+    """
     device = next(model.parameters()).device
     logits = model(
         to_tensor(episode.query_image)[None].to(device),
         torch.stack([to_tensor(x) for x in episode.support_images])[None].to(device),
         torch.from_numpy(episode.support_masks)[None].to(device),
     )
-    return _to_mask(logits, episode.query_mask.shape)
+    if episode.query_label is None:
+        return _to_mask(logits, episode.query_mask.shape)
+    side, rows, columns = unfit(episode.query_label.shape)
+    logits = F.interpolate(logits, (side, side), mode="bilinear", align_corners=True)
+    logits = logits[..., rows, columns]
+    return (logits[0, 1] > logits[0, 0]).cpu().numpy()
 
 
 def _to_mask(logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:

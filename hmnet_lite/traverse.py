@@ -7,13 +7,19 @@ be reached from every side:
     1 columns   ↓  top to bottom, left to right         3 = 1 read backwards
 
 Hybrid Mamba walks the query patch by patch, so that the support can be recapped in between. With
-`ratio` α the map is cut in α × α patches; patches and the pixels inside them follow the same
-direction (0: both row by row, 1: both column by column). `ratio=1` is the whole map as one patch.
+`ratio` α the map is cut in patches of ⌈height/α⌉ × ⌈width/α⌉; patches and the pixels inside them
+follow the same direction (0: both row by row, 1: both column by column). `ratio=1` is the whole
+map as one patch. Where the sides are not multiples of α, the map is padded at its lower and right
+edge to whole patches. No scan should notice the padding: `inside` says which steps are of the map,
+and at the others Δ has to be zero, which keeps the state as it is and writes nothing.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
@@ -22,39 +28,72 @@ _ROWS = "b c (p h) (q w) -> b c (p q h w)"
 _COLUMNS = "b c (p h) (q w) -> b c (q p w h)"
 
 
+def patch_size(height: int, width: int, ratio: int) -> tuple[int, int]:
+    """Height and width of a patch: the map's over α, rounded up.
+
+    Raises:
+        ValueError: the ratio is less than 1, or a side is shorter than it.
+    """
+    if ratio < 1 or min(height, width) < ratio:
+        raise ValueError(
+            f"a {height} × {width} map cannot be cut with a recap ratio of {ratio}: the ratio must "
+            "be at least 1 and no side shorter than it; enlarge the map or lower the ratio"
+        )
+    return -(-height // ratio), -(-width // ratio)
+
+
 def to_sequences(x: Tensor, ratio: int = 1) -> Tensor:
     """(batch, channels, height, width) → (batch, directions, channels, length).
 
+    The length is height · width, or more where padding completes the patches (with zeros).
+
     Raises:
-        ValueError: the sides are not multiples of the ratio.
+        ValueError: the map is smaller than the ratio.
     """
-    check_ratio(*x.shape[-2:], ratio)
-    rows, columns = (rearrange(x, way, p=ratio, q=ratio) for way in (_ROWS, _COLUMNS))
+    h, w = patch_size(*x.shape[-2:], ratio)
+    missing = (0, -x.shape[-1] % w, 0, -x.shape[-2] % h)  # to the right and below
+    x = F.pad(x, missing) if any(missing) else x
+    rows, columns = (rearrange(x, way, h=h, w=w) for way in (_ROWS, _COLUMNS))
     return torch.stack([rows, columns, rows.flip(-1), columns.flip(-1)], dim=1)
 
 
 def from_sequences(y: Tensor, height: int, width: int, ratio: int = 1) -> list[Tensor]:
     """Put each direction's outputs back in place; the reverse of `to_sequences`.
 
-    (batch, directions, channels, length) → a map (batch, channels, height, width) a direction.
+    (batch, directions, channels, length) → a map (batch, channels, height, width) a direction, for
+    as many directions as there are; padding is dropped.
     """
-    sides = dict(p=ratio, q=ratio, h=height // ratio, w=width // ratio)
+    h, w = patch_size(height, width, ratio)
+    sides = dict(p=-(-height // h), q=-(-width // w), h=h, w=w)
     rows, columns = (" -> ".join(reversed(way.split(" -> "))) for way in (_ROWS, _COLUMNS))
-    down, right, up, left = y.unbind(1)
-    lines = ((down, rows), (right, columns), (up.flip(-1), rows), (left.flip(-1), columns))
-    return [rearrange(line, way, **sides) for line, way in lines]
+    lines = [y[:, k] if k < 2 else y[:, k].flip(-1) for k in range(y.shape[1])]
+    maps = [rearrange(x, (rows, columns)[k % 2], **sides) for k, x in enumerate(lines)]
+    return [x[..., :height, :width] for x in maps]
 
 
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # or what an evaluation asked for first, training could not use
 def reading_order(height: int, width: int, ratio: int = 1) -> Tensor:
-    """Which pixel each direction reads when: (directions, length) of row · width + column."""
-    pixel = torch.arange(height * width).view(1, 1, height, width)
-    return to_sequences(pixel, ratio)[0, :, 0]
+    """Which pixel each direction reads when: (directions, height · width) of row · width + column.
+
+    Padding is left out, so the steps are those of `to_sequences` where `inside`.
+    """
+    pixel = torch.arange(1, 1 + height * width).view(1, 1, height, width)
+    lines = to_sequences(pixel, ratio)[0, :, 0]
+    return lines[lines > 0].view(DIRECTIONS, -1) - 1
 
 
-def check_ratio(height: int, width: int, ratio: int) -> None:
-    """Raise a ValueError unless both sides are multiples of the ratio."""
-    if ratio < 1 or height % ratio or width % ratio:
-        raise ValueError(
-            f"a {height} × {width} map cannot be cut into {ratio} × {ratio} equal patches; "
-            "resize it to a multiple of the recap ratio, or use a ratio that divides both sides"
-        )
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # or what an evaluation asked for first, training could not use
+def patch_starts(height: int, width: int, ratio: int = 1) -> Tensor:
+    """Where in `reading_order` each patch begins, and the end: (directions, patches + 1)."""
+    h, w = patch_size(height, width, ratio)
+    pixels = inside(height, width, ratio).unflatten(-1, (-1, h * w)).sum(-1)
+    return F.pad(pixels.cumsum(-1), (1, 0))
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # or what an evaluation asked for first, training could not use
+def inside(height: int, width: int, ratio: int = 1) -> Tensor:
+    """Which steps of `to_sequences` read a pixel, not padding: (directions, length) of bool."""
+    return to_sequences(torch.ones(1, 1, height, width), ratio)[0, :, 0] > 0

@@ -254,7 +254,7 @@ def traversal_chooser(image: np.ndarray, *, ratios: Sequence[int] = (1, 2, 4)) -
     Controls: the direction, in how many patches a side the map is cut, and how much is read.
 
     Args:
-        image: (height, width, 3) uint8, one pixel a cell; sides are multiples of every ratio.
+        image: (height, width, 3) uint8, one pixel a cell; no side shorter than any ratio.
         ratios: numbers of patches a side to choose from; 1 is the whole map.
     """
     import ipywidgets

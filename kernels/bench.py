@@ -2,10 +2,9 @@
 
 Every scan runs in the same process and in turns, so that a slow moment of the machine is
 shared; figures are medians, ratios are to mamba-ssm's `selective_scan_ref` (forward) and to
-its linear-time rewrite (forward and backward), and to mambapy's scan. The floor is what no scan
-can beat here: the larger of its exponentials over the fastest exp measured (on a CPU), and its
-bytes over the bandwidth. Beside the speeds stand the memory, the time of a first call, and the
-errors of each scan against a float64 loop, on ordinary inputs and under stress.
+its linear-time rewrite (forward and backward). The floor is what no scan can beat here: the
+larger of its exponentials over the fastest exp measured (on a CPU), and its bytes over the
+bandwidth.
 
 Other packages' scans are given by name: --scan chunked=package.module:function, called as
 function(u, delta, A, B, C, D) -> y or (y, …).
@@ -23,12 +22,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
 
-from .bench_report import draw, error_table, table, target_table, targets
 from .floor import (
     bandwidth,
     exp_rate,
@@ -41,26 +38,19 @@ from .references import linear_reference, mamba_ssm_reference, mambapy_pscan
 from .scan_cpu import selective_scan_cpu
 
 CASES = ((2, 512, 16, 1024), (2, 512, 16, 2048), (1, 2048, 16, 4096), (1, 2048, 16, 8192))
-REFERENCE, LINEAR, MAMBAPY = "mamba-ssm reference", "reference, linear time", "mambapy pscan"
-ONE_THREAD = "cpu, 1 thread"
-WIDE = {REFERENCE: (6, None), LINEAR: (6, 8), MAMBAPY: (5, 9), "reference": (2, 8)}
+REFERENCE, LINEAR, PSCAN = "mamba-ssm reference", "reference, linear time", "mambapy pscan"
+WIDE = {REFERENCE: (6, None), LINEAR: (6, 8), PSCAN: (5, 9), "reference": (6, 8)}
 # (batch, channels, length, state) arrays held in forward, and with backward; None: not run
 # (the reference's backward is quadratic in the length: minutes)
-STRESS = {  # length, factor of Δ
-    "ordinary": (256, 1.0),
-    "tiny steps": (256, 1e-6),
-    "huge steps": (256, 1e4),
-    "8192 steps": (8192, 1.0),
-    "8192 tiny steps": (8192, 1e-6),
-}
 
 
 def available_scans(extra: list[str] = (), device: str = "cpu") -> dict[str, Callable]:
     """Scans by name: ours, the references that are installed, and NAME=module:function."""
-    ours = {"cpu": lambda: selective_scan_cpu}
-    if device == "cuda":
-        ours = {"triton": _triton, "mamba_ssm": _mamba_ssm_kernel}
-    found = ours | {REFERENCE: mamba_ssm_reference, MAMBAPY: mambapy_pscan}
+    found = {REFERENCE: mamba_ssm_reference, PSCAN: mambapy_pscan}
+    if device == "cpu":
+        found["cpu"] = lambda: selective_scan_cpu
+    else:
+        found |= {"triton": _triton, "mamba_ssm": _mamba_ssm_kernel}
     scans: dict[str, Callable] = {LINEAR: linear_reference}
     for name, find in found.items():
         try:
@@ -137,64 +127,93 @@ def measure(
     }
 
 
-def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float, device="cpu") -> dict:
-    """Everything, as it is written to JSON."""
-    for scan in scans.values():
-        _forward_backward(scan, inputs(1, 16, 4, 8, device))()  # compile
-    threads = torch.get_num_threads()
-    rate = exp_rate(threads) if device == "cpu" else None
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "machine": {"processor": processor_name(device), "device": device, "threads": threads},
-        "exp_per_second": rate,
-        "bytes_per_second": bandwidth(device),
-        "start_up": start_up() if "cpu" in scans else None,
-        "errors": errors(scans, device),
-        "cases": [],
-    }
-    result["machine"]["torch"] = torch.__version__
-    print(error_table(result["errors"]), flush=True)
-    if "cpu" in scans and threads > 1:
-        scans = scans | {ONE_THREAD: _on_one_thread(scans["cpu"])}
-    for shape in cases:
-        result["cases"].append(_case(scans, shape, rounds, seconds, result))
-        print(table(result["cases"][-1]), flush=True)
-    result["targets"] = targets(result)
-    print(f"\n{target_table(result['targets'])}")
+def start_seconds() -> dict[str, float]:
+    """What the first forward and backward of a process take: compiling, and from the cache."""
+    code = (
+        "import time, torch, hmnet_kernels; from hmnet_kernels.bench import inputs;"
+        "x = [t.requires_grad_() for t in inputs(1, 16, 4, 8)]; start = time.perf_counter();"
+        "hmnet_kernels.selective_scan_cpu(*x).sum().backward();"
+        "print(time.perf_counter() - start)"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
+        said = [
+            subprocess.run([sys.executable, "-c", code], env=environment, check=True,
+                           capture_output=True, text=True).stdout
+            for _ in range(2)
+        ]  # fmt: skip
+    return dict(zip(("compiling", "from cache"), (round(float(s), 2) for s in said), strict=True))
+
+
+def thread_scaling(shape, rounds: int, seconds: float) -> dict:
+    """Milliseconds of our scan with one thread and with all of them, in turns."""
+    most, x = torch.get_num_threads(), inputs(*shape)
+
+    def with_threads(count, run):
+        def counted():
+            torch.set_num_threads(count)
+            try:
+                return run()
+            finally:
+                torch.set_num_threads(most)
+
+        return counted
+
+    result = {"most": most}
+    for kind, make in (("forward", _forward), ("forward_backward", _forward_backward)):
+        run = make(selective_scan_cpu, x)
+        rows = measure({n: with_threads(n, run) for n in sorted({1, most})}, rounds, seconds)
+        result[kind] = round(rows[1]["milliseconds"] / rows[most]["milliseconds"], 2)
     return result
 
 
-def _case(scans: dict[str, Callable], shape, rounds: int, seconds: float, result: dict) -> dict:
-    device, rate = result["machine"]["device"], result["exp_per_second"]
-    batch, channels, state, length = shape
-    x = inputs(*shape, device)
-    updates = batch * channels * state * length
-    moved = 4 * (3 * x[0].numel() + 2 * x[3].numel())
-    floor = max(updates / rate if rate else 0, moved / result["bytes_per_second"]) * 1e3
-    case = {"batch": batch, "channels": channels, "state": state, "length": length}
-    case |= {"floor_milliseconds": round(floor, 3), "skipped": {}}
-    for column, kind in enumerate(("forward", "forward_backward")):
-        runs = {}
-        for name, scan in scans.items():
-            need = WIDE.get(name, (0, 0))[column]
-            if need is None:
-                case["skipped"][f"{name}, {kind}"] = "its backward is quadratic in the length"
-            elif need * updates * 4 > 0.8 * free_memory(device):
-                gigabytes = need * updates * 4 / 2**30
-                case["skipped"][f"{name}, {kind}"] = f"needs about {gigabytes:.0f} GB"
-            else:
-                runs[name] = (_forward, _forward_backward)[column](scan, x)
-        case[kind] = measure(runs, rounds, seconds, device)
-        base, mambapy = (case[kind].get(n) for n in ((REFERENCE, LINEAR)[column], MAMBAPY))
-        for row in case[kind].values():
-            taken, held = row["milliseconds"], row["peak_megabytes"]
-            row["speed_up"] = base and round(base["milliseconds"] / taken, 2)
-            row["over_mambapy"] = mambapy and round(mambapy["milliseconds"] / taken, 2)
-            if kind == "forward" and floor:
-                row["over_floor"] = round(taken / floor, 2)
-            if held is not None:
-                row["memory_in_outputs"] = round(held * 2**20 / x[0].nbytes, 2)
-    return case
+def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float, device="cpu") -> dict:
+    """The whole table, as it is written to JSON."""
+    for scan in scans.values():
+        _forward_backward(scan, inputs(1, 16, 4, 8, device))()  # compile
+    threads = torch.get_num_threads()
+    on_cpu = device == "cpu"
+    rate, speed = exp_rate(threads) if on_cpu else float("inf"), bandwidth(device)
+    result = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": {"cpu": processor_name(device), "threads": threads, "torch": torch.__version__},
+        "start": start_seconds() if on_cpu else None,
+        "threads": thread_scaling(cases[-1], rounds, seconds) if on_cpu else None,
+        "exp_per_second": rate if on_cpu else None,  # on a GPU the floor is that of the bytes
+        "bytes_per_second": speed,
+        "cases": [],
+    }
+    for shape in cases:
+        batch, channels, state, length = shape
+        x = inputs(*shape, device)
+        updates = batch * channels * state * length
+        moved = 4 * (3 * x[0].numel() + 2 * x[3].numel())
+        floor = max(updates / rate, moved / speed) * 1e3
+        case = {"batch": batch, "channels": channels, "state": state, "length": length}
+        case |= {"floor_milliseconds": round(floor, 3), "skipped": {}}
+        for column, kind in enumerate(("forward", "forward_backward")):
+            runs = {}
+            for name, scan in scans.items():
+                need = WIDE.get(name, (0, 0))[column]
+                if need is None:
+                    case["skipped"][f"{name}, {kind}"] = "its backward is quadratic in the length"
+                elif need * updates * 4 > 0.8 * free_memory(device):
+                    gigabytes = need * updates * 4 / 2**30
+                    case["skipped"][f"{name}, {kind}"] = f"needs about {gigabytes:.0f} GB"
+                else:
+                    runs[name] = (_forward, _forward_backward)[column](scan, x)
+            case[kind] = measure(runs, rounds, seconds, device)
+            others = {"speed_up": (REFERENCE, LINEAR)[column], "speed_up_pscan": PSCAN}
+            for row in case[kind].values():
+                for ratio, other in others.items():
+                    base = case[kind].get(other)
+                    row[ratio] = base and round(base["milliseconds"] / row["milliseconds"], 2)
+                row["times_floor"] = round(row["milliseconds"] / case["floor_milliseconds"], 2)
+                if row["peak_megabytes"] is not None:
+                    row["times_output"] = round(row["peak_megabytes"] * 2**20 / x[0].nbytes, 2)
+        result["cases"].append(case)
+        print(_table(case), flush=True)
+    return result
 
 
 def _forward(scan, x):
@@ -211,79 +230,54 @@ def _forward_backward(scan, x):
     weights = torch.ones_like(x[0])
 
     def run():
-        _gradients(scan, x, weights)
+        leaves = [t.detach().requires_grad_() for t in x]
+        y = scan(*leaves)
+        y = y[0] if isinstance(y, tuple) else y
+        y.backward(weights)
         synchronise(x[0].device.type)
 
     return run
 
 
-def _gradients(scan, x, weights) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    leaves = [t.detach().requires_grad_() for t in x]
-    y = scan(*leaves)
-    y = y[0] if isinstance(y, tuple) else y
-    return y.detach(), torch.autograd.grad(y, leaves, weights)
+def _table(case: dict) -> str:
+    """Milliseconds, times as fast as the reference and as mambapy, times the floor, peak memory in
+    megabytes and in outputs."""
+    shape = " x ".join(str(case[k]) for k in ("batch", "channels", "state", "length"))
+    lines = [f"\n{shape}: floor of a forward {case['floor_milliseconds']:.1f} ms"]
+    columns = {"milliseconds": "ms", "speed_up": "x ref", "speed_up_pscan": "x mambapy"}
+    columns |= {"times_floor": "/ floor", "peak_megabytes": "peak MB", "times_output": "outputs"}
+    for kind in ("forward", "forward_backward"):
+        lines.append(f"  {kind:<24}" + "".join(f"{head:>11}" for head in columns.values()))
+        for name, row in sorted(case[kind].items(), key=lambda item: -item[1]["milliseconds"]):
+            values = (row.get(column) for column in columns)
+            cells = (f"{'' if value is None else f'{value:.1f}':>11}" for value in values)
+            lines.append(f"  {name:<24}" + "".join(cells))
+    lines += [f"  without {what}: {why}" for what, why in case["skipped"].items()]
+    return "\n".join(lines)
 
 
-def _on_one_thread(scan):
-    def run(*x):
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return scan(*x)
-        finally:
-            torch.set_num_threads(threads)
+def draw(result: dict, path: Path) -> None:
+    """One panel a case: milliseconds on a log axis, with the floor."""
+    from matplotlib.figure import Figure
 
-    return run
-
-
-def errors(scans: dict[str, Callable], device: str = "cpu") -> dict[str, dict]:
-    """How far each scan is from a float64 loop, relative to that one's largest number.
-
-    Returns:
-        {scan: {kind: {"values": error of y, "gradients": the largest of any input's gradient}}}
-        for each kind of `STRESS`; gradients is None where they would take minutes.
-    """
-    table: dict[str, dict] = {name: {} for name in scans}
-    for kind, (length, factor) in STRESS.items():
-        u, delta, *rest = inputs(1, 16, 16, length, device)
-        x = [u, delta * factor, *rest]
-        weights = torch.randn(u.shape, generator=torch.Generator().manual_seed(1)).to(device)
-        exact, exact_grads = _gradients(linear_reference, [t.double() for t in x], weights.double())
-        for name, scan in scans.items():
-            with_gradients = length <= 256 or WIDE.get(name, (0, 0))[1] is not None
-            if with_gradients:
-                y, grads = _gradients(scan, x, weights)
-                off = max(map(_relative, grads, exact_grads))
-            else:
-                y, off = _forward(scan, x)(), None
-            table[name][kind] = {"values": _relative(y, exact), "gradients": off}
-    return table
-
-
-def _relative(x: torch.Tensor, exact: torch.Tensor) -> float:
-    largest = exact.abs().max().clamp_min(1e-30)
-    return float(f"{((x - exact).abs().max() / largest).item():.2g}")
-
-
-FIRST_CALL = """
-import time, torch
-from hmnet_kernels import selective_scan_cpu
-x, A, B = torch.rand(1, 16, 8, requires_grad=True), -torch.rand(16, 16), torch.rand(1, 1, 16, 8)
-start = time.perf_counter()
-selective_scan_cpu(x, x, A, B, B).sum().backward()
-print(time.perf_counter() - start)
-"""
-
-
-def start_up() -> dict[str, float]:
-    """Seconds of the cpu scan's first call, forward and backward, in a fresh process: compiling,
-    and with the compiled code that the process before has left."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
-        environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
-        call = partial(subprocess.run, [sys.executable, "-c", FIRST_CALL], env=environment)
-        seconds = [float(call(capture_output=True, text=True, check=True).stdout) for _ in range(2)]
-    return dict(zip(("compiling", "cached"), (round(s, 2) for s in seconds), strict=True))
+    cases = result["cases"]
+    figure = Figure(figsize=(3.2 * len(cases) + 1.5, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(cases), sharey=True, squeeze=False)[0]
+    names = sorted({name for case in cases for name in case["forward"]})
+    for panel, case in zip(panels, cases, strict=True):
+        for kind, marker, fill in (("forward", "o", "C0"), ("forward_backward", "s", "none")):
+            rows = [(case[kind][n]["milliseconds"], n) for n in names if n in case[kind]]
+            label = kind.replace("_", " + ")
+            panel.scatter(*zip(*rows, strict=True), marker=marker, facecolor=fill, edgecolor="C0",
+                          label=label)  # fmt: skip
+        panel.axvline(case["floor_milliseconds"], color="C3", ls="--", label="floor, forward")
+        panel.set(xscale="log", xlabel="milliseconds")
+        shape = (case[k] for k in ("batch", "channels", "state", "length"))
+        panel.set_title(" x ".join(map(str, shape)), fontsize=10)
+        panel.grid(axis="x", alpha=0.3)
+    handles = panels[-1].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=8)
+    figure.savefig(path, dpi=110)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -312,7 +306,7 @@ def main(arguments: list[str] | None = None) -> None:
     written = chosen.out / ("scan_benchmark" + "_cuda" * (chosen.device == "cuda") + ".json")
     written.write_text(json.dumps(result, indent=1) + "\n")
     try:
-        draw(result).savefig(written.with_suffix(".png"), dpi=110)
+        draw(result, written.with_suffix(".png"))
     except ImportError as missing:
         print(f"no plot: {missing}", file=sys.stderr)
     print(f"\nwritten: {written}")

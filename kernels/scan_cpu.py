@@ -7,13 +7,7 @@ block of 16 channels) items; each runs the whole sequence with its state in regi
 The backward pass restarts from states saved every 64 steps and recomputes the others.
 """
 
-import ctypes
-import mmap
-import os
-import sys
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+import importlib
 
 import numpy as np
 import torch
@@ -22,10 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .checks import check_arguments
-
-_CHUNKS_PER_THREAD = 4  # more than one, so that a thread slowed down by others is helped
-_HUGE = 2**21  # bytes from which huge pages are asked for
-_WORTH_A_THREAD = 2**17  # state updates that take about as long as waking a thread
+from .threads import cut, empty, share, threads_for
 
 
 def selective_scan_cpu(
@@ -86,21 +77,19 @@ def _add_state(t: Tensor | None, axis: int | None) -> Tensor | None:
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, keep, segment, softplus, *tensors):
-        loops = _loops()
+        loops = load_loops()
         u, _, A, B, *_ = tensors
         batch, channels, length = u.shape
         items = batch * B.shape[1] * -(-(channels // B.shape[1]) // loops.LANES)
         whole, rest = divmod(length, segment)
         tiles = whole * -(-segment // loops.TILE) + -(-rest // loops.TILE)
-        y = _empty(u.shape)
+        y = empty(u.shape)
         last = u.new_empty(batch, channels, A.shape[1])
-        saved = _empty((items if keep else 0, tiles, A.shape[1], loops.LANES))
+        saved = empty((items if keep else 0, tiles, A.shape[1], loops.LANES))
         problem = _problem(loops, tensors, softplus, segment)
         outputs = [t.numpy() for t in (y, last, saved)]
-        threads = _threads(items, items * loops.LANES * A.shape[1] * length)
-        count = min(items, threads * _CHUNKS_PER_THREAD) if threads > 1 else 1
-        edges = [items * i // count for i in range(count + 1)]
-        _share(threads, loops.forward, pairwise(edges), problem, *outputs)
+        threads = threads_for(items, items * loops.LANES * A.shape[1] * length)
+        share(threads, loops.forward, cut(items, threads), problem, *outputs)
         ctx.save_for_backward(saved, *tensors)
         ctx.segment, ctx.softplus, ctx.items = segment, softplus, items
         ctx.set_materialize_grads(False)
@@ -109,7 +98,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_y, grad_last):
-        loops = _loops()
+        loops = load_loops()
         saved, *tensors = ctx.saved_tensors
         u, _, A, B, *_ = tensors
         batch, channels, length = u.shape
@@ -119,19 +108,18 @@ class _Scan(torch.autograd.Function):
         problem = _problem(loops, tensors, ctx.softplus, ctx.segment)
 
         items = ctx.items // max(batch, 1)  # in one batch row
-        threads = _threads(ctx.items, 3 * ctx.items * loops.LANES * A.shape[1] * length)
-        parts = min(items, -(-threads * _CHUNKS_PER_THREAD // batch)) if threads > 1 else 1
-        edges = [items * i // parts for i in range(parts + 1)]
+        threads = threads_for(ctx.items, 3 * ctx.items * loops.LANES * A.shape[1] * length)
+        parts = cut(items, threads, batch)
         tasks = [
             (b * items + first, b * items + stop, part)
             for b in range(batch)
-            for part, (first, stop) in enumerate(pairwise(edges))
+            for part, (first, stop) in enumerate(parts)
         ]
         state, row = (batch, channels, A.shape[1]), (batch, channels)
-        shared = (parts, *B.shape[:3], length + loops.LANES)
+        shared = (len(parts), *B.shape[:3], length + loops.LANES)
         grads = loops.Gradients(
-            u=_empty(u.shape),
-            delta=_empty(u.shape),
+            u=empty(u.shape),
+            delta=empty(u.shape),
             A=u.new_empty(state),
             B=u.new_zeros(shared),
             C=u.new_zeros(shared),
@@ -143,7 +131,7 @@ class _Scan(torch.autograd.Function):
         )
         arrays = [t.numpy() for t in (saved, grad_y, grad_last.contiguous())]
         outputs = loops.Gradients(*(t.numpy() for t in grads))
-        _share(threads, loops.backward, tasks, problem, *arrays, outputs)
+        share(threads, loops.backward, tasks, problem, *arrays, outputs)
         summed = {name: getattr(grads, name).sum(0) for name in ("A", "B", "C", "D", "delta_bias")}
         summed["B"], summed["C"] = summed["B"][..., :length], summed["C"][..., :length]
         given = zip(grads._replace(**summed), tensors, strict=True)
@@ -158,63 +146,12 @@ def _problem(loops, tensors, softplus, segment):
     return loops.Problem(*arrays[:7], softplus, *arrays[7:], segment)
 
 
-def _empty(shape) -> Tensor:
-    """torch.empty, in huge pages where Linux has them to give: touching fresh memory for the
-    first time in pages of 4 KiB can take as long as the scan itself."""
-    t = torch.empty(shape)
-    first, last = t.data_ptr(), t.data_ptr() + t.nbytes
-    first += -first % mmap.PAGESIZE
-    if sys.platform == "linux" and last - first >= _HUGE:
-        advise = ctypes.CDLL(None).madvise
-        advise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), mmap.MADV_HUGEPAGE)
-    return t
-
-
-def _loops():
+def load_loops(name: str = "cpu_loops"):
+    """One of the modules that numba compiles; an ImportError with the mend where there is none."""
     try:
-        from . import cpu_loops
+        return importlib.import_module(f".{name}", __package__)
     except ImportError as error:
         raise ImportError(
             f"the compiled CPU scan needs numba ({error}): pip install numba, "
             "or use a backend written in torch"
         ) from error
-    return cpu_loops
-
-
-_pool: ThreadPoolExecutor | None = None
-
-
-def _forget_pool() -> None:  # a forked child inherits the object but not its threads
-    global _pool
-    _pool = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
-
-
-def _threads(items: int, updates: int) -> int:
-    return max(1, min(torch.get_num_threads(), items, updates // _WORTH_A_THREAD))
-
-
-def _share(threads: int, run, tasks, *arguments) -> None:
-    """run(*task, *arguments) for every task, on this thread and up to threads - 1 others."""
-    global _pool
-    queue = deque(tasks)
-
-    def drain():
-        while queue:
-            try:
-                task = queue.popleft()
-            except IndexError:  # another thread took the last one
-                return
-            run(*task, *arguments)
-
-    helpers = []
-    if threads > 1:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="hmnet-scan")
-        helpers = [_pool.submit(drain) for _ in range(threads - 1)]
-    drain()
-    for helper in helpers:
-        helper.result()

@@ -52,6 +52,7 @@ def test_episodes_are_the_pinned_ones(gap):
     assert digest(gap) == PINNED[gap]
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bytes_in_any_order():
     code = (
         "import sys, hmnet_lite.episodes.emoji; assert 'PIL' not in sys.modules;"

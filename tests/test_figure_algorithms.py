@@ -130,11 +130,11 @@ def test_distances_count_the_steps_back_and_leave_the_future_blank():
     assert np.array_equal(columns, [[1, np.nan, np.nan], [np.nan] * 3], equal_nan=True)
 
 
-def test_fields_are_relative_and_nothing_stays_white():
+def test_fields_are_relative_and_only_zero_stays_white():
     field = np.array([[4.0, 0.04], [1e-9, 0.0]])
     figure = traversals.receptive_fields({"one": field}, decades=3)
     shown = np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)
-    assert np.allclose(shown, [[1, 0.01], [np.nan, np.nan]], equal_nan=True)
+    assert np.allclose(shown, [[1, 0.01], [1e-3, np.nan]], equal_nan=True)
 
 
 def test_a_picture_is_unrolled_in_reading_order():

@@ -1,5 +1,6 @@
 """The compiled CPU scan against mamba-ssm's reference and a float64 loop."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hmnet_kernels import bench, bench_report, selective_scan_cpu
+from hmnet_kernels import bench, selective_scan_cpu
 from hmnet_kernels.references import linear_reference
 
 from .oracle import loop64, mamba_ssm_reference
@@ -333,15 +334,15 @@ def test_compiled_code_is_cached(tmp_path):
         assert done.stdout.strip() == wanted, done.stderr
 
 
-def test_cached_code_cannot_be_stale():
-    """numba notices changes of cpu_loops.py only, so that file names what it was built from."""
-    from hmnet_kernels import cpu_loops
-
-    folder = Path(cpu_loops.__file__).parent
-    sources = b"".join((folder / name).read_bytes() for name in ("lanes.py", "tiles.py"))
-    assert zlib.crc32(sources) == cpu_loops.BUILT_FROM, (
-        f"lanes.py or tiles.py changed: set BUILT_FROM = 0x{zlib.crc32(sources):08X} in "
-        "cpu_loops.py, so that compiled code cached from the old ones is not used"
+@pytest.mark.parametrize("module", ["cpu_loops", "map_loops"])
+def test_cached_code_cannot_be_stale(module):
+    """numba notices changes of a loops file only, so that it names what it was built from."""
+    loops = importlib.import_module(f"hmnet_kernels.{module}")
+    folder = Path(loops.__file__).parent
+    sources = b"".join((folder / f"{name}.py").read_bytes() for name in ("lanes", "tiles", "steps"))
+    assert zlib.crc32(sources) == loops.BUILT_FROM, (
+        f"lanes.py, tiles.py or steps.py changed: set BUILT_FROM = 0x{zlib.crc32(sources):08X} in "
+        f"{module}.py, so that compiled code cached from the old ones is not used"
     )
 
 
@@ -358,73 +359,34 @@ def test_linear_reference_is_the_reference():
     assert error(y, reference(*bare)) < 2 * VALUES
 
 
-def test_benchmark_writes_its_table_and_plot(tmp_path, monkeypatch, capsys):
+@pytest.mark.slow
+def test_benchmark_writes_its_table_and_plot(tmp_path):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(bench, "start_up", lambda: {"compiling": 7.0, "cached": 0.5})
-    monkeypatch.setattr(bench, "STRESS", {"ordinary": (20, 1.0), "huge steps": (20, 1e4)})
-    small = ["--cases", "1x32x4x64", "--rounds", "1", "--seconds", "0", "--threads", "2"]
+    small = ["--cases", "1x32x4x64", "--rounds", "1", "--seconds", "0", "--threads", "1"]
     bench.main([*small, "--out", str(tmp_path), "--scan", "mine=hmnet_kernels:selective_scan_cpu"])
     result = json.loads((tmp_path / "scan_benchmark.json").read_text())
     (case,) = result["cases"]
     assert case["floor_milliseconds"] >= 0
     for kind in ("forward", "forward_backward"):
-        assert {"cpu", "mine", bench.ONE_THREAD, bench.LINEAR} <= set(case[kind])
+        assert {"cpu", "mine", bench.LINEAR} <= set(case[kind])
         assert all(row["milliseconds"] > 0 for row in case[kind].values())
     assert case["forward_backward"][bench.LINEAR]["speed_up"] == 1
-    for name in ("cpu", "mine", bench.LINEAR):
-        for kind in bench.STRESS:
-            off = result["errors"][name][kind]
-            assert 0 < off["values"] < VALUES and 0 < off["gradients"] < GRADIENTS
-    assert {row["what"] for row in result["targets"] if row["what"].startswith("cpu, error")}
     assert 0 < (tmp_path / "scan_benchmark.png").stat().st_size < 100_000
-    printed = capsys.readouterr().out
-    assert "1 x 32 x 4 x 64: floor" in printed and "cpu, error of values under stress" in printed
-
-
-def test_errors_notice_a_wrong_scan(monkeypatch):
-    monkeypatch.setattr(bench, "STRESS", {"ordinary": (20, 1.0)})
-
-    def wrong(u, delta, A, B, C, D):
-        return 1.001 * linear_reference(u, delta, A, B, C, D)
-
-    off = bench.errors({"wrong": wrong})["wrong"]["ordinary"]
-    assert off["values"] == pytest.approx(1e-3, rel=0.01) == off["gradients"]
-
-
-def test_targets_are_met_or_missed():
-    """A benchmark made up so that every ratio is known."""
-    fast = {"milliseconds": 10.0, "speed_up": 200.0, "over_mambapy": 30.0, "over_floor": 2.5}
-    fast |= {"memory_in_outputs": 1.5}
-    rows = {"cpu": fast, bench.ONE_THREAD: {"milliseconds": 18.0}}
-    case = dict(zip(("batch", "channels", "state", "length"), bench_report.LARGE, strict=True))
-    case |= {"forward": rows, "forward_backward": {"cpu": fast | {"speed_up": 13.9}}}
-    errors = {"ordinary": {"values": 1e-7, "gradients": 1e-5}}
-    errors |= {kind: {"values": 1e-5, "gradients": 2e-4} for kind in ("huge", "tiny")}
-    result = {"cases": [case], "machine": {"threads": 2}, "errors": {"cpu": errors}}
-    result["start_up"] = {"compiling": 16.0, "cached": 1.0}
-    rows = {row["what"].replace(", 1 x 2048 x 16 x 4096", ""): row for row in
-            bench_report.targets(result)}  # fmt: skip
-    assert {what for what, row in rows.items() if not row["met"]} == {
-        *("cpu forward, times mambapy", "cpu with backward, times mambapy"),
-        *("cpu with backward, times linear", "cpu, seconds of a first call, compiling"),
-        "cpu, error of gradients under stress",
-    }
-    assert rows["cpu, 1 to 2 threads"]["reached"] == 1.8 and len(rows) == 14
-
-
-@pytest.mark.slow
-def test_start_up_compiles_once():
-    seconds = bench.start_up()
-    assert seconds["cached"] < seconds["compiling"] / 3
 
 
 @pytest.mark.gpu
 def test_benchmark_on_a_gpu(tmp_path):
     small = ["--cases", "1x32x4x64", "--rounds", "1", "--seconds", "0", "--device", "cuda"]
     bench.main([*small, "--out", str(tmp_path)])
-    result = json.loads((tmp_path / "scan_benchmark_cuda.json").read_text())
-    assert result["errors"]["triton"]["8192 steps"]["values"] < VALUES_STRESS
-    assert result["cases"][0]["forward_backward"]["triton"]["peak_megabytes"] > 0
+    (case,) = json.loads((tmp_path / "scan_benchmark_cuda.json").read_text())["cases"]
+    assert case["forward_backward"]["triton"]["peak_megabytes"] > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_benchmark_without_a_gpu_says_so(capsys):
+    with pytest.raises(SystemExit):
+        bench.main(["--device", "cuda"])
+    assert "torch sees no CUDA device" in capsys.readouterr().err
 
 
 def test_benchmark_names_what_it_does_not_know():
@@ -432,9 +394,6 @@ def test_benchmark_names_what_it_does_not_know():
         bench.main(["--only", "nonsense"])
     with pytest.raises(SystemExit, match="expected NAME"):
         bench.main(["--scan", "nonsense"])
-    if not torch.cuda.is_available():
-        with pytest.raises(SystemExit):
-            bench.main(["--device", "cuda"])
 
 
 TRITON_CASES = {
@@ -491,6 +450,7 @@ def triton_in_the_interpreter():
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [*TRITON_CASES, "NaN", "bfloat16"])
 def test_triton_in_the_interpreter(case, triton_in_the_interpreter):
     assert triton_in_the_interpreter[case] == "right"

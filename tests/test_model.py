@@ -105,6 +105,7 @@ def test_shapes_and_depth_zero(model):
         assert logits.shape == (1, 2, 128, 128) and torch.isfinite(logits).all()
 
 
+@pytest.mark.slow
 def test_an_untrained_mixer_is_silent_and_learns_to_speak():
     """With the same other weights HMNet begins as the network without Mamba; a step changes it."""
     deep, plain = HMNet(TINY), HMNet(HMNetConfig(dim=16, depth=0))
@@ -124,6 +125,7 @@ def test_trace_tells_all_and_changes_nothing(model):
     assert trace["prior"].shape == (1, 3, 8, 8) and len(trace["blocks"]) == 2
 
 
+@pytest.mark.slow
 def test_a_batch_is_its_episodes(model):
     query, supports, masks = pictures(batch=3)
     together = model(query, supports, masks)
@@ -167,7 +169,7 @@ BAD = [
     (0, lambda x: x * 255, ValueError, r"expected \[0, 1\].*divide 0-255 pictures by 255"),
     (0, lambda x: x / 0, ValueError, "query_image has .* NaN or infinite values"),
     (0, lambda x: x * float("nan"), ValueError, "query_image has 49152 NaN or infinite"),
-    (0, lambda x: x[..., :120], ValueError, "128 × 120 pixels; expected sides .* multiples of 64"),
+    (0, lambda x: x[..., :120], ValueError, "128 × 120 pixels; expected sides .* multiples of 16"),
     (0, lambda x: x.to("meta"), ValueError, "query_image is on meta but the network"),
     (0, lambda x: x.expand(2, -1, -1, -1), ValueError, "holds 2 pictures and support_images 1"),
     (1, lambda x: x[:, 0], ValueError, r"support_images has shape .* expected \(batch, shots, 3"),

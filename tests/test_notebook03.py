@@ -21,6 +21,6 @@ def test_choosing_a_traversal_changes_the_picture():
     assert bytes(picture.value) not in pictures  # the first pixel alone
 
 
-def test_sides_must_fit_the_patches():
+def test_a_picture_smaller_than_the_ratio_is_refused():
     with pytest.raises(ValueError, match="cannot be cut"):
-        traversal_chooser(np.zeros((6, 6, 3), np.uint8))
+        traversal_chooser(np.zeros((3, 6, 3), np.uint8))

@@ -162,6 +162,15 @@ def test_readme_names_only_targets_that_exist():
     assert {"workbook", "test"} <= named <= set(makefile_targets())
 
 
+def test_readme_commands_are_ones_that_exist():
+    from hmnet_lite.cli import _parser
+
+    commands = re.findall(r"^(?:`|\s*)python -m hmnet_lite (.+?)$", README, re.MULTILINE)
+    assert {command.split()[0] for command in commands} >= {"train", "evaluate", "compare"}
+    for command in commands:
+        _parser().parse_args(command.split())
+
+
 def test_readme_links_lead_somewhere():
     for link in re.findall(r"\]\(([^)#:]+)\)|src=\"([^\":]+)\"", README):
         assert (ROOT / "".join(link)).is_file(), link

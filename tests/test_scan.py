@@ -88,8 +88,8 @@ def run(where, p, **more):
     return tuple(x.cpu() for x in result) if isinstance(result, tuple) else result.cpu()
 
 
-def truth(p, *, return_states=True):
-    """y and every state by the float64 loop, which wants B and C with groups."""
+def truth(p, *, return_states=False):
+    """y and the last state, or every state, by the float64 loop (which wants groups in B and C)."""
     batch, _, length = p["u"].shape
     full = {
         k: p[k][:, None] if p[k].ndim == 3 else p[k][None, :, :, None].expand(batch, -1, -1, length)
@@ -97,11 +97,6 @@ def truth(p, *, return_states=True):
         if p[k].ndim < 4
     }
     return loop64(**p | full, return_states=return_states)
-
-
-def last_truth(p):
-    """y and the last state."""
-    return truth(p, return_states=False)
 
 
 def everything(function, p, *, last_gradient=True):
@@ -146,7 +141,7 @@ def test_matches_the_float64_loop(backend, length):
     if "mamba_ssm" in backend:
         del p["initial_state"]  # its kernel knows none
     y, last = run(backend, p, return_last_state=True)
-    y64, last64 = last_truth(p)
+    y64, last64 = truth(p)
     assert relative(y, y64) < 1e-6 and relative(last, last64) < 1e-6
 
 
@@ -154,7 +149,7 @@ def test_matches_the_float64_loop(backend, length):
 def test_all_states(backend):
     p = problem(length=70)
     y, last, states = run(backend, p, return_last_state=True, return_states=True)
-    y64, states64 = truth(p)
+    y64, states64 = truth(p, return_states=True)
     assert relative(y, y64) < 1e-6 and relative(states, states64) < 1e-6
     assert torch.equal(states[:, :, -1], last)
 
@@ -164,7 +159,7 @@ def test_all_states(backend):
 def test_gradients_match_autograd_through_the_float64_loop(backend, kind):
     """The check of the backends that compute in float32 only; test_gradcheck is for the others."""
     p = variant(kind, length=45)
-    assert_close(everything(by(backend), p), everything(last_truth, doubled(p)), 1e-6, 1e-5)
+    assert_close(everything(by(backend), p), everything(truth, doubled(p)), 1e-6, 1e-5)
 
 
 @pytest.mark.gpu
@@ -172,7 +167,7 @@ def test_mamba_ssm_s_kernel_on_a_gpu():
     p = variant("gate, bias, softplus", length=45)
     del p["initial_state"]
     ours = everything(by("mamba_ssm on cuda"), p, last_gradient=False)
-    assert_close(ours, everything(last_truth, doubled(p), last_gradient=False), 1e-6, 1e-5)
+    assert_close(ours, everything(truth, doubled(p), last_gradient=False), 1e-6, 1e-5)
 
 
 @pytest.mark.parametrize("backend", IN_DOUBLE)
@@ -206,7 +201,7 @@ def test_gradients_of_gradients_are_the_reference_s_alone(backend):
 @pytest.mark.parametrize("batch, length", [(0, 5), (2, 0), (0, 0), (2, 1)])
 def test_empty_and_single_steps(backend, batch, length):
     p = problem(batch=batch, length=length)
-    exact = everything(last_truth, doubled(p))
+    exact = everything(truth, doubled(p))
     assert_close(everything(by(backend), p), exact, 1e-6, 1e-5)
     if length == 0:
         assert torch.equal(run(backend, p, return_last_state=True)[1], p["initial_state"])
@@ -226,7 +221,7 @@ def test_results_have_the_inputs_dtype_and_the_state_loses_nothing(backend, dtyp
         with pytest.raises(ValueError, match=r"computes in float32 and the input is float64"):
             run(backend, p)
         return
-    ours, exact = everything(by(backend), p), everything(last_truth, doubled(p))
+    ours, exact = everything(by(backend), p), everything(truth, doubled(p))
     assert_close(ours, exact, limit, 2 * limit)
     assert all(ours[name].dtype == dtype for name in ("y", *p))
     in_state = torch.float64 if dtype == torch.float64 else torch.float32
@@ -239,7 +234,7 @@ def test_half_precision_activations_beside_float32_parameters(backend):
     """mamba-ssm's own way: A, D and the bias stay float32 beside a bfloat16 u."""
     p = variant("gate, bias, softplus")
     p |= {k: p[k].bfloat16() for k in ("u", "delta", "B", "C", "z")}
-    ours, exact = everything(by(backend), p), everything(last_truth, doubled(p))
+    ours, exact = everything(by(backend), p), everything(truth, doubled(p))
     assert_close(ours, exact, 0.01, 0.02)
     assert ours["y"].dtype == torch.bfloat16 and ours["A"].dtype == torch.float32
 
@@ -273,7 +268,7 @@ def stress(kind):
     length, factor, *_ = STRESS[kind]
     p = problem(batch=1, channels=3, length=length, groups=1)
     p["delta"] = p["delta"] * factor
-    return p, everything(last_truth, doubled(p))
+    return p, everything(truth, doubled(p))
 
 
 @pytest.mark.parametrize("backend", ALL)
@@ -290,7 +285,7 @@ def test_stress(backend, kind):
 def test_nan_propagates_and_stays_in_its_row(backend, name):
     p = problem(length=40)
     p[name].view(-1)[5] = float("nan")
-    ours, (y64, last64) = everything(by(backend), p), last_truth(p)
+    ours, (y64, last64) = everything(by(backend), p), truth(p)
     assert y64.isnan().any()
     assert torch.equal(ours["y"].isnan(), y64.isnan())
     assert torch.equal(ours["last_state"].isnan(), last64.isnan())
@@ -451,7 +446,7 @@ def test_mamba_ssm_s_kernel_is_called_as_its_reference_may_be(monkeypatch, refer
     p = problem()
     del p["initial_state"]
     y, last = selective_scan(**p, return_last_state=True, backend="mamba_ssm")
-    assert relative(y, last_truth(p)[0]) < 1e-6 and relative(last, last_truth(p)[1]) < 1e-6
+    assert relative(y, truth(p)[0]) < 1e-6 and relative(last, truth(p)[1]) < 1e-6
 
 
 # ---- the choice -----------------------------------------------------------------------------
@@ -511,7 +506,7 @@ def test_without_numba_auto_still_scans(monkeypatch):
     monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
     p = problem()
     assert choose_backend(p["u"])[0] == "chunked"
-    assert relative(selective_scan(**p), last_truth(p)[0]) < 1e-6
+    assert relative(selective_scan(**p), truth(p)[0]) < 1e-6
     with pytest.raises(ImportError, match=r"pip install numba"):
         selective_scan(**p, backend="cpu")
 
@@ -588,7 +583,7 @@ def test_a_growing_state_is_warned_about_once(backend, monkeypatch, recwarn):
     p = problem()
     p["A"] = -p["A"] * 0.1
     for _ in range(2):
-        assert relative(run(backend, p), last_truth(p)[0]) < 1e-6
+        assert relative(run(backend, p), truth(p)[0]) < 1e-6
     assert [str(w.message)[:22] for w in recwarn if w.category is UserWarning] == [
         "A has entries >= 0 (la"
     ]

@@ -1,13 +1,20 @@
 """Datasets: each gives `Episode` objects, a query to segment and supports that show what."""
 
+from importlib import import_module
+
 from hmnet_lite.episodes.episode import Episode
 
-__all__ = ["EmojiEpisodes", "Episode"]
+_MODULES = {
+    "EmojiEpisodes": "emoji",
+    "PascalEpisodes": "pascal",
+    "CocoEpisodes": "coco",
+    "FSSEpisodes": "fss",
+    "FolderEpisodes": "folder",
+}
+__all__ = ["Episode", *_MODULES]
 
 
 def __getattr__(name: str) -> object:
-    if name == "EmojiEpisodes":  # imported when first used: only it needs the data and Pillow
-        from hmnet_lite.episodes.emoji import EmojiEpisodes
-
-        return EmojiEpisodes
+    if name in _MODULES:  # imported when first used: they need Pillow, and emoji its data
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

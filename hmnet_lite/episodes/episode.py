@@ -35,6 +35,9 @@ class Episode:
     # perfect outlines and no idea of the class would answer
     query_style: str = ""
     support_styles: tuple[str, ...] = ()
+    query_label: np.ndarray | None = None
+    # (h, w) uint8, values as in query_mask, at the photograph's own size: what is scored. The
+    # query fills the top left of its square, its longer side the square's (`transform.fit`).
 
     def __post_init__(self) -> None:
         _check_array("query_image", self.query_image, ("H", "W", 3))
@@ -56,6 +59,9 @@ class Episode:
         if self.query_objects is not None:
             _check_array("query_objects", self.query_objects, (height, width))
             _check_values("query_objects", self.query_objects, (0, 1))
+        if self.query_label is not None:
+            _check_array("query_label", self.query_label, ("h", "w"))
+            _check_values("query_label", self.query_label, (0, 1, IGNORE))
         if self.support_styles and len(self.support_styles) != shots:
             raise ValueError(
                 f"support_styles has {len(self.support_styles)} names for {shots} supports; "

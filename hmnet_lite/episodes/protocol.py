@@ -19,7 +19,7 @@ import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from hmnet_lite.episodes.emoji import EmojiEpisodes
@@ -34,12 +34,48 @@ GAPS = ("same", "sibling", "cross", "held_out")
 TRAINING_GAPS = ("same", "cross")
 
 
+class Record:
+    """What protocols share: plain values, and the way to JSON and back, all fields or none."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field by name, ready for JSON."""
+        values = dataclasses.asdict(self)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_dict`, also after a trip through JSON.
+
+        Raises:
+            ValueError: a field is unknown or missing: a record must name every one, because a
+                default that changes later would silently change what an old record says.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in names:
+                raise ValueError(f"a protocol has no field {name!r}{_closest(name, names)}")
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise ValueError(
+                f"the protocol lacks {', '.join(missing)}; a record names every field. Mend: for "
+                f"defaults write {cls.__name__}(...) instead of from_dict"
+            )
+        return cls(**values)
+
+    def _keep(self, name: str, value: Any) -> None:
+        # numpy's numbers become Python's, so that equality, hashing and JSON are what they seem
+        object.__setattr__(self, name, value)
+
+    def _keep_integer(self, name: str, low: int, high: int | None = None) -> None:
+        self._keep(name, _integer(name, getattr(self, name), low, high))
+
+
 @dataclass(frozen=True)
-class Protocol:
+class Protocol(Record):
     """How a method is tested.
 
     Args:
-        dataset: which benchmark; "emoji" is Emoji-20i.
+        dataset: which benchmark; "emoji" is Emoji-20i. Photographs have a `PhotoProtocol`.
         fold: 0 to 3. Its classes are novel: met in testing only.
         episodes: how many test episodes.
         seed: decides the test episodes. It is *not* the seed of a training run.
@@ -125,31 +161,6 @@ class Protocol:
             _one_of("training gap", gap, TRAINING_GAPS)
         return Interleaved([self._dataset("train", gap, seed, length) for gap in gaps])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Every field by name, ready for JSON."""
-        values = dataclasses.asdict(self)
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Protocol:
-        """Inverse of :meth:`to_dict`, also after a trip through JSON.
-
-        Raises:
-            ValueError: a field is unknown or missing: a record must name every one, because a
-                default that changes later would silently change what an old record says.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        for name in values:
-            if name not in names:
-                raise ValueError(f"a protocol has no field {name!r}{_closest(name, names)}")
-        missing = [name for name in names if name not in values]
-        if missing:
-            raise ValueError(
-                f"the protocol lacks {', '.join(missing)}; a record names every field. Mend: for "
-                "defaults write Protocol(...) instead of from_dict"
-            )
-        return cls(**values)
-
     def _dataset(self, split: str, gap: str, seed: int, length: int) -> EmojiEpisodes:
         from hmnet_lite.episodes.emoji import EmojiEpisodes
 
@@ -165,13 +176,6 @@ class Protocol:
             occlusion=self.occlusion,
             scale=self.scale,
         )
-
-    def _keep(self, name: str, value: Any) -> None:
-        # numpy's numbers become Python's, so that equality, hashing and JSON are what they seem
-        object.__setattr__(self, name, value)
-
-    def _keep_integer(self, name: str, low: int, high: int | None = None) -> None:
-        self._keep(name, _integer(name, getattr(self, name), low, high))
 
     def _pair(self, name: str, meaning: str) -> tuple[Any, Any]:
         value = getattr(self, name)
