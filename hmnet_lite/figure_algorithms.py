@@ -92,11 +92,13 @@ def scan_tree(length: int = 8, *, ax: Axes | None = None) -> Axes:
 def matrix_product(M: np.ndarray, u: np.ndarray, y: np.ndarray) -> Figure:
     """y = M u as pictures: a column, a square, a column. Purple is negative, orange positive.
 
+    The bar is the scale of M; the columns have scales of their own, to the largest number of each.
+
     Args:
         M: (length, length); u, y: (length,).
     """
     figure, axes = plt.subplots(
-        1, 5, figsize=(WIDTH * 0.62, 4.0), width_ratios=(0.7, 0.5, 10, 0.5, 0.7),
+        1, 5, figsize=(WIDTH * 0.62, 4.7), width_ratios=(0.7, 0.5, 10, 0.5, 0.7),
         layout="constrained",
     )  # fmt: skip
     for ax, sign in zip(axes[1::2], "=·", strict=True):
@@ -104,7 +106,12 @@ def matrix_product(M: np.ndarray, u: np.ndarray, y: np.ndarray) -> Figure:
         ax.set_axis_off()
     for ax, values, name in zip(axes[::2], (y[:, None], M, u[:, None]), "yMu", strict=True):
         top = np.percentile(np.abs(values), 99)
-        ax.imshow(values, cmap=SIGNED, vmin=-top, vmax=top, aspect="auto", interpolation="nearest")
+        picture = ax.imshow(
+            values, cmap=SIGNED, vmin=-top, vmax=top, aspect="auto", interpolation="nearest"
+        )
+        if name == "M":
+            label = "M's colours (y and u have scales of their own)"
+            figure.colorbar(picture, ax=ax, location="bottom", label=label, aspect=30)
         ax.set_title(f"${name}$")
         ax.set(xticks=[], yticks=[])
         ax.grid(False)
@@ -201,7 +208,7 @@ def state_film(
             seen.T, cmap=colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest",
             extent=(0.5, length + 0.5, size + 0.5, 0.5),
         )  # fmt: skip
-        figure.colorbar(picture, ax=axes[name], pad=0.01, aspect=8)
+        figure.colorbar(picture, ax=axes[name], pad=0.01, aspect=8, format="%.2f")
         axes[name].grid(False)
         axes[name].set_yticks((1, size), [f"A = {A[0]:g}", f"A = {A[-1]:g}"])
     labels = {"u": "input u", "delta": "step Δ", "decay": "decay exp(ΔA)", "h": "state h"}

@@ -280,7 +280,7 @@ def traversal_chooser(image: np.ndarray, *, ratios: Sequence[int] = (1, 2, 4)) -
             description="direction", **wide,
         ),
         ratio=ipywidgets.SelectionSlider(options=ratios, description="patches a side", **wide),
-        read=ipywidgets.IntSlider(value=40, min=0, max=100, description="read (%)", **wide),
+        read=ipywidgets.IntSlider(value=80, min=0, max=100, description="read (%)", **wide),
     )  # fmt: skip
 
 

@@ -55,6 +55,8 @@ def test_a_matrix_stands_between_its_output_and_its_input():
     assert np.array_equal(y.images[0].get_array()[:, 0], [1, -1, 3])
     low, high = line.images[0].get_clim()
     assert low == -high  # white is zero
+    (scale,) = (ax for ax in square.figure.axes if "colour" in ax.get_xlabel())
+    assert scale.get_xlim() == square.images[0].get_clim()
 
 
 def test_slope_of_a_power_law():
