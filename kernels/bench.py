@@ -3,30 +3,37 @@
 Every scan runs in the same process and in turns, so that a slow moment of the machine is
 shared; figures are medians, ratios are to mamba-ssm's `selective_scan_ref` (forward) and to
 its linear-time rewrite (forward and backward). The floor is what no scan can beat here: the
-larger of its exponentials over the fastest exp measured, and its bytes over the bandwidth.
+larger of its exponentials over the fastest exp measured (on a CPU), and its bytes over the
+bandwidth.
 
 Other packages' scans are given by name: --scan chunked=package.module:function, called as
 function(u, delta, A, B, C, D) -> y or (y, …).
 """
 
 import argparse
-import ctypes
 import datetime
 import importlib
+import importlib.util
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
+from .floor import (
+    bandwidth,
+    exp_rate,
+    free_memory,
+    peak_memory,
+    processor_name,
+    synchronise,
+)
 from .references import linear_reference, mamba_ssm_reference, mambapy_pscan
 from .scan_cpu import selective_scan_cpu
 
@@ -37,10 +44,15 @@ WIDE = {REFERENCE: (6, None), LINEAR: (6, 8), PSCAN: (5, 9), "reference": (6, 8)
 # (the reference's backward is quadratic in the length: minutes)
 
 
-def available_scans(extra: list[str] = ()) -> dict[str, Callable]:
+def available_scans(extra: list[str] = (), device: str = "cpu") -> dict[str, Callable]:
     """Scans by name: ours, the references that are installed, and NAME=module:function."""
-    scans: dict[str, Callable] = {LINEAR: linear_reference, "cpu": selective_scan_cpu}
-    for name, find in ((REFERENCE, mamba_ssm_reference), (PSCAN, mambapy_pscan)):
+    found = {REFERENCE: mamba_ssm_reference, PSCAN: mambapy_pscan}
+    if device == "cpu":
+        found["cpu"] = lambda: selective_scan_cpu
+    else:
+        found |= {"triton": _triton, "mamba_ssm": _mamba_ssm_kernel}
+    scans: dict[str, Callable] = {LINEAR: linear_reference}
+    for name, find in found.items():
         try:
             scans[name] = find()
         except ImportError as missing:
@@ -54,7 +66,23 @@ def available_scans(extra: list[str] = ()) -> dict[str, Callable]:
     return scans
 
 
-def inputs(batch: int, channels: int, state: int, length: int) -> list[torch.Tensor]:
+def _triton() -> Callable:
+    from .scan_triton import selective_scan_triton
+
+    return selective_scan_triton
+
+
+def _mamba_ssm_kernel() -> Callable:
+    if importlib.util.find_spec("selective_scan_cuda") is None:
+        raise ImportError("mamba-ssm is not installed with its CUDA kernel")
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
+    return selective_scan_fn
+
+
+def inputs(
+    batch: int, channels: int, state: int, length: int, device: str = "cpu"
+) -> list[torch.Tensor]:
     """u, delta, A, B, C, D as a trained Mamba block makes them: Δ around 0.1, A = -1 … -state."""
     g = torch.Generator().manual_seed(0)
     u, B, C, raw = (
@@ -63,10 +91,13 @@ def inputs(batch: int, channels: int, state: int, length: int) -> list[torch.Ten
                       (batch, channels, length))
     )  # fmt: skip
     A = -torch.arange(1.0, state + 1).repeat(channels, 1)
-    return [u, torch.nn.functional.softplus(raw - 2), A, B, C, torch.ones(channels)]
+    x = [u, torch.nn.functional.softplus(raw - 2), A, B, C, torch.ones(channels)]
+    return [t.to(device) for t in x]
 
 
-def measure(runs: dict[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, dict]:
+def measure(
+    runs: dict[str, Callable[[], object]], rounds: int, seconds: float, device: str = "cpu"
+) -> dict[str, dict]:
     """Median time and peak memory of each run: `rounds` turns, about `seconds` each a turn."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     memory: dict[str, float | None] = {}
@@ -74,7 +105,7 @@ def measure(runs: dict[str, Callable[[], object]], rounds: int, seconds: float) 
         for name, run in runs.items():
             stop = time.perf_counter() + seconds
             if turn == 0:
-                memory[name], first = _peak_memory(run)
+                memory[name], first = peak_memory(run, device)
                 if first >= seconds:  # too slow to be run once for memory and again for time
                     times[name].append(first)
                     continue
@@ -94,65 +125,6 @@ def measure(runs: dict[str, Callable[[], object]], rounds: int, seconds: float) 
         }
         for name, t in times.items()
     }
-
-
-def _peak_memory(run: Callable[[], object]) -> tuple[float | None, float]:
-    """Megabytes that a run held at most beyond what was held before it (None where only
-    Linux knows), and its seconds."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # peak := now
-        before = _status("VmRSS")
-    except (OSError, AttributeError):
-        before = None
-    start = time.perf_counter()
-    result = run()
-    seconds = time.perf_counter() - start
-    del result
-    return (None if before is None else round((_status("VmHWM") - before) / 1024, 1)), seconds
-
-
-def _status(field: str) -> int:
-    """Kilobytes, from the kernel's account of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1])
-    raise OSError(f"no {field} in /proc/self/status")
-
-
-def exp_rate(threads: int) -> float:
-    """Exponentials a second with data in the first-level cache: the best of torch's and ours."""
-    from .exp_rate import fill
-
-    values, out = torch.rand(threads, 512).neg(), torch.empty(threads, 512)
-    repeats = 20_000
-
-    def ours(thread):
-        fill(values[thread].numpy(), out[thread].numpy(), repeats)
-
-    def torchs(thread):
-        for _ in range(repeats // 20):
-            torch.exp(values[thread], out=out[thread])
-
-    best = 0.0
-    with ThreadPoolExecutor(threads) as pool:
-        for function, count in ((ours, repeats), (torchs, repeats // 20)):
-            for _ in range(5):
-                start = time.perf_counter()
-                list(pool.map(function, range(threads)))
-                best = max(best, threads * 512 * count / (time.perf_counter() - start))
-    return best
-
-
-def bandwidth() -> float:
-    """Bytes a second, read and written, of a large copy."""
-    a, b = torch.ones(2**26), torch.ones(2**26)
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        b.copy_(a)
-        times.append(time.perf_counter() - start)
-    return 2 * a.nbytes / min(times)
 
 
 def start_seconds() -> dict[str, float]:
@@ -195,24 +167,25 @@ def thread_scaling(shape, rounds: int, seconds: float) -> dict:
     return result
 
 
-def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float) -> dict:
+def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float, device="cpu") -> dict:
     """The whole table, as it is written to JSON."""
     for scan in scans.values():
-        _forward_backward(scan, inputs(1, 16, 4, 8))()  # compile
+        _forward_backward(scan, inputs(1, 16, 4, 8, device))()  # compile
     threads = torch.get_num_threads()
-    rate, speed = exp_rate(threads), bandwidth()
+    on_cpu = device == "cpu"
+    rate, speed = exp_rate(threads) if on_cpu else float("inf"), bandwidth(device)
     result = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": {"cpu": _cpu_name(), "threads": threads, "torch": torch.__version__},
-        "start": start_seconds(),
-        "threads": thread_scaling(cases[-1], rounds, seconds),
-        "exp_per_second": rate,
+        "machine": {"cpu": processor_name(device), "threads": threads, "torch": torch.__version__},
+        "start": start_seconds() if on_cpu else None,
+        "threads": thread_scaling(cases[-1], rounds, seconds) if on_cpu else None,
+        "exp_per_second": rate if on_cpu else None,  # on a GPU the floor is that of the bytes
         "bytes_per_second": speed,
         "cases": [],
     }
     for shape in cases:
         batch, channels, state, length = shape
-        x = inputs(*shape)
+        x = inputs(*shape, device)
         updates = batch * channels * state * length
         moved = 4 * (3 * x[0].numel() + 2 * x[3].numel())
         floor = max(updates / rate, moved / speed) * 1e3
@@ -224,12 +197,12 @@ def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float) ->
                 need = WIDE.get(name, (0, 0))[column]
                 if need is None:
                     case["skipped"][f"{name}, {kind}"] = "its backward is quadratic in the length"
-                elif need * updates * 4 > 0.8 * _free_memory():
+                elif need * updates * 4 > 0.8 * free_memory(device):
                     gigabytes = need * updates * 4 / 2**30
                     case["skipped"][f"{name}, {kind}"] = f"needs about {gigabytes:.0f} GB"
                 else:
                     runs[name] = (_forward, _forward_backward)[column](scan, x)
-            case[kind] = measure(runs, rounds, seconds)
+            case[kind] = measure(runs, rounds, seconds, device)
             others = {"speed_up": (REFERENCE, LINEAR)[column], "speed_up_pscan": PSCAN}
             for row in case[kind].values():
                 for ratio, other in others.items():
@@ -246,7 +219,9 @@ def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float) ->
 def _forward(scan, x):
     def run():
         with torch.no_grad():
-            return scan(*x)
+            y = scan(*x)
+        synchronise(x[0].device.type)
+        return y
 
     return run
 
@@ -259,19 +234,24 @@ def _forward_backward(scan, x):
         y = scan(*leaves)
         y = y[0] if isinstance(y, tuple) else y
         y.backward(weights)
+        synchronise(x[0].device.type)
 
     return run
 
 
 def _table(case: dict) -> str:
+    """Milliseconds, times as fast as the reference and as mambapy, times the floor, peak memory in
+    megabytes and in outputs."""
     shape = " x ".join(str(case[k]) for k in ("batch", "channels", "state", "length"))
     lines = [f"\n{shape}: floor of a forward {case['floor_milliseconds']:.1f} ms"]
+    columns = {"milliseconds": "ms", "speed_up": "x ref", "speed_up_pscan": "x mambapy"}
+    columns |= {"times_floor": "/ floor", "peak_megabytes": "peak MB", "times_output": "outputs"}
     for kind in ("forward", "forward_backward"):
-        lines.append(f"  {kind:<26}{'ms':>10}{'ratio':>9}{'peak MB':>10}")
+        lines.append(f"  {kind:<24}" + "".join(f"{head:>11}" for head in columns.values()))
         for name, row in sorted(case[kind].items(), key=lambda item: -item[1]["milliseconds"]):
-            ratio = "" if row["speed_up"] is None else f"{row['speed_up']:.1f}"
-            peak = "" if row["peak_megabytes"] is None else f"{row['peak_megabytes']:.0f}"
-            lines.append(f"  {name:<26}{row['milliseconds']:>10.1f}{ratio:>9}{peak:>10}")
+            values = (row.get(column) for column in columns)
+            cells = (f"{'' if value is None else f'{value:.1f}':>11}" for value in values)
+            lines.append(f"  {name:<24}" + "".join(cells))
     lines += [f"  without {what}: {why}" for what, why in case["skipped"].items()]
     return "\n".join(lines)
 
@@ -300,48 +280,36 @@ def draw(result: dict, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _free_memory() -> float:
-    try:
-        text = Path("/proc/meminfo").read_text()
-        return 1024 * int(text.split("MemAvailable:")[1].split()[0])
-    except (OSError, IndexError):
-        return float("inf")
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="hmnet_kernels.bench", description=__doc__.split("\n")[0])
     parser.add_argument("--scan", action="append", default=[], metavar="NAME=MODULE:FUNCTION")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="of the scans, only these")
     parser.add_argument("--cases", nargs="+", metavar="BxCxNxL", help="e.g. 2x512x16x1024")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.3, help="for each scan in each round")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the results")
     chosen = parser.parse_args(arguments)
+    if chosen.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch sees no CUDA device here")
     torch.set_num_threads(chosen.threads)
-    scans = available_scans(chosen.scan)
+    scans = available_scans(chosen.scan, chosen.device)
     if chosen.only:
         unknown = set(chosen.only) - set(scans)
         if unknown:
             parser.error(f"no scan named {', '.join(unknown)}; there are {', '.join(scans)}")
         scans = {name: scans[name] for name in chosen.only}
     cases = [tuple(map(int, c.split("x"))) for c in chosen.cases] if chosen.cases else CASES
-    result = benchmark(scans, cases, chosen.rounds, chosen.seconds)
+    result = benchmark(scans, cases, chosen.rounds, chosen.seconds, chosen.device)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    (chosen.out / "scan_benchmark.json").write_text(json.dumps(result, indent=1) + "\n")
+    written = chosen.out / ("scan_benchmark" + "_cuda" * (chosen.device == "cuda") + ".json")
+    written.write_text(json.dumps(result, indent=1) + "\n")
     try:
-        draw(result, chosen.out / "scan_benchmark.png")
+        draw(result, written.with_suffix(".png"))
     except ImportError as missing:
         print(f"no plot: {missing}", file=sys.stderr)
-    print(f"\nwritten: {chosen.out / 'scan_benchmark.json'}")
+    print(f"\nwritten: {written}")
 
 
 if __name__ == "__main__":

@@ -500,6 +500,11 @@ def test_an_altered_archive_is_refused(copied):
         EmojiEpisodes(0, "test", gap="same")
 
 
+def test_an_unknown_style_is_told_the_known_ones():
+    with pytest.raises(ValueError, match=r"style='crayon' is not known; choose one of .*openmoji"):
+        tiles.tiles(DATA, "crayon")
+
+
 def test_missing_data_is_named_with_the_mend(copied, monkeypatch):
     (copied / "tiles/openmoji.zip").unlink()
     with pytest.raises(FileNotFoundError, match=r"openmoji\.zip is missing; restore it with: git"):

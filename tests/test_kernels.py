@@ -374,6 +374,21 @@ def test_benchmark_writes_its_table_and_plot(tmp_path):
     assert 0 < (tmp_path / "scan_benchmark.png").stat().st_size < 100_000
 
 
+@pytest.mark.gpu
+def test_benchmark_on_a_gpu(tmp_path):
+    small = ["--cases", "1x32x4x64", "--rounds", "1", "--seconds", "0", "--device", "cuda"]
+    bench.main([*small, "--out", str(tmp_path)])
+    (case,) = json.loads((tmp_path / "scan_benchmark_cuda.json").read_text())["cases"]
+    assert case["forward_backward"]["triton"]["peak_megabytes"] > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_benchmark_without_a_gpu_says_so(capsys):
+    with pytest.raises(SystemExit):
+        bench.main(["--device", "cuda"])
+    assert "torch sees no CUDA device" in capsys.readouterr().err
+
+
 def test_benchmark_names_what_it_does_not_know():
     with pytest.raises(SystemExit):
         bench.main(["--only", "nonsense"])

@@ -175,9 +175,14 @@ BAD = [
     (1, lambda x: x[:, 0], ValueError, r"support_images has shape .* expected \(batch, shots, 3"),
     (1, lambda x: x[:, :0], ValueError, "support_images has shape .* holds no picture"),
     (1, lambda x: x - 2, ValueError, r"support_images runs from -2 to"),
+    (1, lambda x: x.half().long(), TypeError, "support_images has dtype torch.int64; expected flo"),
+    (1, lambda x: x * float("nan"), ValueError, "support_images has 98304 NaN or infinite values"),
+    (1, lambda x: x.to("meta"), ValueError, "support_images is on meta but the network or the qu"),
     (2, lambda m: m[:, :1], ValueError, "support_masks has shape .* expected .* as the pictures"),
     (2, lambda m: m * 2, ValueError, r"support_masks holds \[2.0, 510.0\]; expected 0"),
     (2, lambda m: torch.zeros_like(m), ValueError, r"support_masks\[0, 0\] has no foreground"),
+    (2, lambda m: m * float("nan"), ValueError, r"support_masks holds \[nan"),
+    (2, lambda m: m.to("meta"), ValueError, "support_masks is on meta but the pictures are on cpu"),
     (2, lambda m: m.tolist(), TypeError, "support_masks is a list"),
 ]  # fmt: skip
 

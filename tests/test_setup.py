@@ -118,3 +118,52 @@ def test_a_set_up_without_the_oracle_is_tried_again(tmp_path, monkeypatch):
     workbook.setup()  # tries again, and is content
     workbook.setup()
     assert next(builds, None) is None and (tmp_path / "finished").read_text()
+
+
+# ---- the other targets ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def commands(clone, monkeypatch):
+    """Every command a target would run, as (arguments, number of threads)."""
+    run = []
+    monkeypatch.setattr(workbook, "ROOT", clone)
+    monkeypatch.setattr(workbook, "VENV", clone / ".venv")
+    monkeypatch.setattr(workbook, "setup", lambda: None)
+    monkeypatch.setattr(workbook, "_python", lambda *a, threads: run.append((a, threads)) or 0)
+    return run
+
+
+def test_clean_removes_what_was_made_and_keeps_figures(clone, commands):
+    made = [".venv/bin/python", "build/book/index.html", "hmnet_lite/__pycache__/scan.pyc"]
+    made += ["kernels/__pycache__/cpu_loops.nbi", "hmnet_lite.egg-info/PKG-INFO"]
+    kept = ["figures/scan_costs.png", "hmnet_lite/scan.py", "README.md"]
+    for name in (*made, kept[0]):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).touch()
+    assert workbook.main(["clean"]) == 0 and commands == []
+    assert not any((clone / name).parent.exists() for name in made)
+    assert all((clone / name).is_file() for name in kept)
+
+
+def test_bench_times_scans_that_exist(commands):
+    from hmnet_kernels.bench import available_scans
+
+    assert workbook.main(["bench", "--rounds", "1"]) == 0
+    ((arguments, threads),) = commands
+    assert arguments[:2] == ("-m", "hmnet_kernels.bench") and arguments[-2:] == ("--rounds", "1")
+    places = [arguments[i + 1] for i, word in enumerate(arguments) if word == "--scan"]
+    assert {"reference", "chunked", "cpu"} <= set(available_scans(places))
+    assert threads == workbook._cpus()
+
+
+def test_lab_figures_and_check_run_what_they_say(clone, commands):
+    (clone / "notebooks").mkdir()
+    (clone / "notebooks" / "00_start_here.ipynb").touch()
+    for target in ("lab", "figures", "check"):
+        assert workbook.main([target]) == 0
+    lab, figures, *check = (" ".join(arguments) for arguments, _ in commands)
+    assert lab.startswith("-m jupyter lab") and lab.endswith("notebooks/00_start_here.ipynb")
+    assert figures == "tools/notebooks.py run --figures"
+    assert [line.split()[1] for line in check] == ["ruff", "ruff", "pytest"]
+    assert "not slow and not browser" in check[-1]

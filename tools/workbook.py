@@ -185,7 +185,8 @@ def test(*arguments: str) -> int:
     """Every test and notebook, two processes by file, one thread each."""
     setup()
     command = ["-m", "pytest", "tests", *(["notebooks"] if (ROOT / "notebooks").is_dir() else [])]
-    command += ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "240"]
+    # a cell takes 90 s at most by itself; here another process takes half of the machine
+    command += ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "180"]
     command += ["-n", "2", "--dist", "loadfile", "--durations", "10", *arguments]
     return _python(*command, threads=1)
 

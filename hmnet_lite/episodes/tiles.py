@@ -90,7 +90,14 @@ def classes(folder: Path) -> tuple[dict, ...]:
 
 @lru_cache(maxsize=16)
 def tiles(folder: Path, style: str) -> dict[int, np.ndarray]:
-    """Class id -> (128, 128, 4) uint8 drawing of one style, premultiplied by its alpha."""
+    """Class id -> (128, 128, 4) uint8 drawing of one style, premultiplied by its alpha.
+
+    Raises:
+        ValueError: no such style.
+    """
+    known = [Path(name).stem for name in manifest(folder) if name.startswith("tiles/")]
+    if known and style not in known:  # with an empty manifest, `read` knows what to say
+        raise ValueError(f"style={style!r} is not known; choose one of {', '.join(known)}")
     result = {}
     for name, rgba in images(folder, f"tiles/{style}.zip").items():
         wide = rgba.astype(np.uint32)
