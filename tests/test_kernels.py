@@ -242,6 +242,7 @@ def test_overflow_is_infinite_not_garbage():
     assert not y[..., -1].isfinite().any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0, -9], ids=["ordinary", "tiny Δ"])
 def test_long_sequence(shift):
     x = problem(batch=1, channels=16, length=8192)

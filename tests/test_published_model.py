@@ -91,7 +91,7 @@ def test_the_golden_trace_matches(golden_run, ours, theirs):
 @pytest.mark.parametrize(
     "backbone, shots, classes, side",
     [
-        ("resnet50", 5, 16, SMALL),
+        pytest.param("resnet50", 5, 16, SMALL, marks=pytest.mark.slow),
         ("vgg16", 1, 16, SMALL),
         pytest.param("vgg16", 5, 16, SMALL, marks=pytest.mark.slow),
         pytest.param("resnet50", 1, 61, 481, marks=pytest.mark.slow),  # COCO's; S = 80
@@ -132,6 +132,7 @@ def test_pictures_are_normalised_and_a_trace_changes_nothing(model):
     assert [("met_state" in block) for block in trace["blocks"]] == [False, True]
 
 
+@pytest.mark.slow
 def test_it_is_an_hmnet_and_only_its_trained_part_learns():
     """Gradients reach everything but the frozen parts, the last block's support output aside."""
     torch.manual_seed(0)

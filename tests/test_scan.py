@@ -272,7 +272,9 @@ def stress(kind):
 
 
 @pytest.mark.parametrize("backend", ALL)
-@pytest.mark.parametrize("kind", STRESS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=[pytest.mark.slow] * ("long" in k)) for k in STRESS]
+)
 def test_stress(backend, kind):
     if INTERPRETED and "long" in kind:
         pytest.skip("minutes in the interpreter")

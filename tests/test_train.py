@@ -15,7 +15,7 @@ from hmnet_lite import HMNet, HMNetConfig, cli, files
 from hmnet_lite.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from hmnet_lite.episodes.protocol import Protocol
 from hmnet_lite.evaluate import Report, evaluate
-from hmnet_lite.features import SHARD, CachedFeatures, stack
+from hmnet_lite.features import CachedFeatures, stack
 from hmnet_lite.predict import (
     best_threshold,
     model_predictor,
@@ -26,11 +26,19 @@ from hmnet_lite.train import TrainConfig, segmentation_loss, train
 
 TINY = HMNetConfig(dim=16, depth=2, state=4)
 PROTOCOL = Protocol(episodes=6)
+SHARD = 16  # episodes in a file; the package's 50 would take longer
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_shards():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hmnet_lite.features.SHARD", SHARD)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +161,7 @@ def test_loss_by_hand_and_ignored_pixels():
     assert segmentation_loss(logits, masks).item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_training_learns_and_repeats_exactly(training):
     def run(seed):
         torch.manual_seed(0)
@@ -190,7 +199,7 @@ def test_bad_budgets_are_named(settings, message):
 
 
 def test_too_few_episodes_and_broken_losses_are_named(training):
-    with pytest.raises(ValueError, match=r"56 training episodes and a batch of 99"):
+    with pytest.raises(ValueError, match=r"22 training episodes and a batch of 99"):
         train(HMNet(TINY), training, TrainConfig(steps=1, batch=99), progress=False)
     net = HMNet(TINY)
     with torch.no_grad():

@@ -66,6 +66,7 @@ def test_live_picture_hands_every_control_on_by_name():
 # ---- notebook 00 ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_episode_browser_follows_every_control():
     knobs, image = knobs_and_image(episode_browser(0), "gap", "class", "scene", "answer")
     assert [number for _, number in knobs["class"].options] == list(
