@@ -6,10 +6,10 @@ Importing this package needs torch, numpy and einops only; plotting, data and tr
 import what they need when they are used. Start reading in `scan.py`, which defines every word.
 """
 
-from hmnet_lite.backends import choose_backend
-from hmnet_lite.blocks import MambaMixer
-from hmnet_lite.model import HMNet, HMNetConfig
-from hmnet_lite.scan import selective_scan
+from hmnet_lite.mamba.blocks import MambaMixer
+from hmnet_lite.models.lite import HMNet, HMNetConfig
+from hmnet_lite.scan.backends import choose_backend
+from hmnet_lite.scan.selective import selective_scan
 
 __all__ = ["HMNet", "HMNetConfig", "MambaMixer", "choose_backend", "selective_scan"]
 __version__ = "0.1.0"

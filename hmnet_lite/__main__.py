@@ -1,8 +1,8 @@
-"""python -m hmnet_lite: see `hmnet_lite.cli`."""
+"""python -m hmnet_lite: see `hmnet_lite.commands.main`."""
 
 import sys
 
-from hmnet_lite.cli import main
+from hmnet_lite.commands.main import main
 
 if __name__ == "__main__":  # feature workers import this module again
     sys.exit(main())

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hmnet_kernels.references import mamba_ssm_reference
+from hmnet_kernels.bench.references import mamba_ssm_reference
 
 __all__ = ["loop64", "mamba_ssm_reference"]
 

@@ -219,13 +219,12 @@ def figures() -> int:
 def bench(*arguments: str) -> int:
     """Time the scan kernels, then the blocks built on them (with arguments: the kernels alone)."""
     setup()
-    ours = [f"{name}=hmnet_lite.{place}_scan" for name, place in
-            (("chunked", "scan_chunked:chunked"), ("reference", "scan:reference"))]  # fmt: skip
-    scans = [word for scan in ours for word in ("--scan", scan)]
+    ours = ("chunked=scan.chunked:chunked_scan", "reference=scan.selective:reference_scan")
+    scans = [w for scan in ours for w in ("--scan", scan.replace("=", "=hmnet_lite."))]
     status = _python("-m", "hmnet_kernels.bench", *scans, *arguments, threads=_cpus())
     if status or arguments:
         return status
-    return _python("-m", "hmnet_lite.bench", threads=_cpus())
+    return _python("-m", "hmnet_lite.commands.bench", threads=_cpus())
 
 
 def clean() -> int:

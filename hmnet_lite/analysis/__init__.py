@@ -1,0 +1,1 @@
+"""Arrays from a network and an episode, never a drawing: nothing here imports matplotlib."""

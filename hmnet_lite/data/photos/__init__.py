@@ -1,0 +1,1 @@
+"""Files of photographs and masks, in the layouts people have, turned into `Episode`s."""

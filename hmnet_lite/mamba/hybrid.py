@@ -1,0 +1,161 @@
+"""Hybrid Mamba: how the query reads the support. SRM and QIM (paper, section 4).
+
+Cross Mamba by concatenation scans [support, query] as one line, and the state forgets the support
+as it walks the query. The **support recapped Mamba** (SRM, eq. 5-8) scans the support again before
+every query patch. The **query intercepted Mamba** (QIM, eq. 9-12) lets every query pixel meet the
+support state alone, so that no query pixel can be preferred to the support.
+
+Both are simpler than they look. The SSM is linear in its state and a recap reads the same
+support every time, so a recap of any length is one affine map,
+
+    h ← P ⊙ h + H_S        P = exp(A Σ_t Δ_t),   H_S = support_state from a zero start,
+
+and QIM has no recurrence at all. `srm_literal` is the paper's wording, kept as the check.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import einsum, rearrange
+from torch import Tensor
+
+from hmnet_lite.scan.backends import choose_backend, compiled_scan
+from hmnet_lite.scan.chunked import chunked_scan
+from hmnet_lite.scan.selective import selective_scan
+
+
+def read_support(u, delta, A, B, C, D, *, backend: str = "auto"):
+    """First pass over the support.
+
+    Args as in `selective_scan` (delta already positive).
+
+    Returns:
+        y (batch, channels, length): the support's own outputs.
+        P (batch, channels, state): what one recap keeps of the state it meets.
+        H_S (batch, channels, state): the support state.
+    """
+    y, H_S = selective_scan(u, delta, A, B, C, D, return_last_state=True, backend=backend)
+    P = torch.exp(delta.sum(-1, keepdim=True) * A)
+    return y, P, H_S
+
+
+def recapped_scan(u, delta, A, B, C, D, P, H_S, segment: int, *, backend: str = "auto") -> Tensor:
+    """SRM's query scan: a recap h ← P ⊙ h + H_S before every `segment` query steps.
+
+    Equal to scanning the whole support before every patch (`srm_literal`), at 1/2 of the cost of
+    that when the support has as many pixels as a patch.
+
+    Args:
+        u, delta, A, B, C, D: the query's, as in `selective_scan` (delta already positive).
+        P, H_S: (batch, channels, state), from `read_support`.
+        segment: steps in a patch; divides the length.
+        backend: as in `selective_scan`.
+
+    Returns:
+        y: (batch, channels, length).
+
+    Raises:
+        ValueError: segment does not divide the length.
+    """
+    if segment < 1 or u.shape[-1] % segment:
+        raise ValueError(
+            f"segment={segment} does not divide the {u.shape[-1]} query steps; every patch must "
+            "have the same number of pixels"
+        )
+    if backend == "auto":
+        backend, _ = choose_backend(u, initial_state=True)
+    if backend == "chunked":
+        return chunked_scan(u, delta, A, B, C, D, recap=(P, H_S), segment=segment)[0]
+    if backend in ("cpu", "triton"):
+        return compiled_scan(backend)(u, delta, A, B, C, D, recap=(P, H_S), segment=segment)
+    h = torch.zeros_like(H_S)
+    ys = []
+    for start in range(0, u.shape[-1], segment):
+        part = slice(start, start + segment)
+        y, h = selective_scan(
+            u[..., part], delta[..., part], A, B[..., part], C[..., part], D,
+            return_last_state=True, initial_state=P * h + H_S, backend=backend,
+        )  # fmt: skip
+        ys.append(y)
+    return torch.cat(ys, dim=-1)
+
+
+def srm_literal(support, query, A, D, segment: int, *, backend: str = "auto"):
+    """SRM word by word (eq. 5-8): one long line, the support before each query patch, one scan.
+
+    Args:
+        support, query: (u, delta, B, C) of each, shapes as in `selective_scan`.
+
+    Returns:
+        (query y, support y of the first pass, support_state after it). The line is scanned in two
+        pieces, for the state between them is the support state.
+    """
+    M, patches = support[0].shape[-1], query[0].shape[-1] // segment
+    u, delta, B, C = (
+        torch.cat([x for part in q.split(segment, -1) for x in (s, part)], dim=-1)
+        for s, q in zip(support, query, strict=True)
+    )
+    first, rest = ([x[..., part] for x in (u, delta, B, C)] for part in (slice(M), slice(M, None)))
+    y_support, state = selective_scan(
+        *first[:2], A, *first[2:], D, return_last_state=True, backend=backend
+    )
+    y = selective_scan(*rest[:2], A, *rest[2:], D, initial_state=state, backend=backend)
+    rounds = rearrange(torch.cat([y_support, y], dim=-1), "b c (r t) -> b c r t", r=patches)
+    return rearrange(rounds[..., M:], "b c r t -> b c (r t)"), y_support, state
+
+
+def intercept(u, delta, A, B, C, D, H_S) -> Tensor:
+    """QIM (eq. 9-12): every query pixel meets the support state, and no other query pixel.
+
+        y_t = C_t · (Ā_t ⊙ H_S) + (C_t · B_t) Δ_t u_t + D u_t
+
+    Args:
+        u, delta: (batch, channels, length), delta already positive.
+        A: (channels, state). B, C: (batch, state, length). D: (channels,), or a scalar tensor to
+            repeat a slip of the published code (DESIGN: published_skip).
+        H_S: (batch, channels, state).
+
+    Returns:
+        (batch, channels, length). Memory grows with batch x channels x length only: the sum over
+        the state is a loop whose terms are recomputed in the backward pass.
+    """
+    own = einsum(B, C, "b n l, b n l -> b l")[:, None] * delta * u
+    skip = D[:, None] * u if D.ndim else D * u
+    return _MeetState.apply(delta, A, C, H_S) + own + skip
+
+
+class _MeetState(torch.autograd.Function):
+    """Σ_n C_n exp(Δ A_n) H_n, one state index at a time, recomputed in the backward pass.
+
+    Autograd through the plain expression would keep (batch, channels, length, state).
+    """
+
+    @staticmethod
+    def forward(ctx, delta, A, C, H):
+        ctx.save_for_backward(delta, A, C, H)
+        out = torch.zeros_like(delta)
+        for n in range(A.shape[1]):
+            out.addcmul_(torch.exp(delta * A[:, n, None]), H[:, :, n, None] * C[:, None, n])
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        delta, A, C, H = ctx.saved_tensors
+        d_delta, dA, dC, dH = (torch.zeros_like(x) for x in (delta, A, C, H))
+        for n in range(A.shape[1]):
+            kept = torch.exp(delta * A[:, n, None]) * grad
+            dC[:, n] = (kept * H[:, :, n, None]).sum(1)
+            kept *= C[:, None, n]
+            dH[:, :, n] = kept.sum(-1)
+            kept *= H[:, :, n, None]  # gradient of the exponent Δ A_n
+            dA[:, n] = (kept * delta).sum((0, 2))
+            d_delta.addcmul_(kept, A[:, n, None].expand_as(kept[0]))
+        return d_delta, dA, dC, dH
+
+
+def resize(x: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear with aligned corners, the paper's down- and up-sampling. (b, c, h, w) each."""
+    if x.shape[-2:] == (height, width):
+        return x
+    return F.interpolate(x, (height, width), mode="bilinear", align_corners=True)

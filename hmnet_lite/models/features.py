@@ -1,0 +1,213 @@
+"""Backbone features of episodes, computed once and kept on disk.
+
+The backbone is frozen, so an episode's features never change: training reads them back instead
+of paying for the backbone at every step. A cache is keyed by content (what the episodes are, what
+the backbone's weights are), written shard by shard, each shard whole or absent: stop it when you
+like and it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hmnet_lite.files import cache_folder, replace_atomically
+from hmnet_lite.models.backbones import BACKBONES, Features
+
+SHARD = 50  # episodes in a file
+FORMAT = "1"  # change it whenever what a shard holds changes
+
+
+@dataclass(frozen=True, eq=False)
+class CachedEpisode:
+    """An episode as its features. Shapes as in `Episode` and `Features`, without the batch."""
+
+    index: int
+    class_id: int
+    query: Features  # (40, H/8, W/8), (112, H/16, W/16), float16
+    support: Tensor  # (K, 112, H/16, W/16), float16
+    query_mask: np.ndarray  # (H, W) uint8 of {0, 1, 255}
+    support_masks: np.ndarray  # (K, H, W) uint8 of {0, 1, 255}
+    query_objects: np.ndarray  # (H, W) uint8 of {0, 1}
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Several cached episodes, stacked, float32."""
+
+    query: Features
+    support: Tensor  # (batch, K, channels, h, w)
+    support_masks: Tensor  # (batch, K, H, W) uint8
+    query_masks: Tensor  # (batch, H, W) uint8
+
+
+class CachedFeatures(Sequence):
+    """The episodes of a dataset as cached features; computes what is missing when made.
+
+    Args:
+        episodes: a sequence of `Episode` with a `fingerprint` that names its content.
+        backbone: a name in `BACKBONES`.
+        folder: where to keep them; `cache_folder()` when None.
+        workers: processes that compute (None: one a CPU core; 1: this process alone).
+        progress: show a bar.
+
+    Raises:
+        OSError: the disk is full or cannot be written (named; what is complete is kept).
+    """
+
+    def __init__(self, episodes, backbone: str = "efficientnet_lite0", *,
+                 folder: str | os.PathLike | None = None, workers: int | None = None,
+                 progress: bool = True):  # fmt: skip
+        self.episodes, self.backbone = episodes, backbone
+        extractor = BACKBONES[backbone]()
+        key = f"{FORMAT} {episodes.fingerprint} {extractor.fingerprint}"
+        name = hashlib.sha256(key.encode()).hexdigest()[:20]
+        self.folder = Path(folder or cache_folder()) / name
+        self._spans = [(i, min(i + SHARD, len(episodes))) for i in range(0, len(episodes), SHARD)]
+        self._shards: list = [self._open(span) for span in self._spans]
+        self._compute_missing(extractor, workers or os.cpu_count() or 1, progress)
+
+    def __len__(self) -> int:
+        return len(self.episodes)
+
+    def __getitem__(self, index: int) -> CachedEpisode:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"episode {index} of {len(self)}")
+        index %= len(self)
+        shard, row = self._shards[index // SHARD], index % SHARD
+        x = {name: shard.get_slice(name)[row] for name in shard.keys()}  # noqa: SIM118
+        size = tuple(x["size"].tolist())
+        return CachedEpisode(
+            index=index,
+            class_id=int(x["class_id"]),
+            query=Features(x["query_fine"], x["query_deep"]),
+            support=x["support_deep"],
+            query_mask=_unpack(x["query_mask"].numpy(), size),
+            support_masks=_unpack(x["support_masks"].numpy(), size),
+            query_objects=_unpack(x["query_objects"].numpy(), size),
+        )
+
+    def batch(self, indices: Sequence[int], device: str | torch.device = "cpu") -> Batch:
+        """Stack episodes for the network."""
+        return stack([self[int(i)] for i in indices], device)
+
+    def _path(self, span: tuple[int, int]) -> Path:
+        return self.folder / f"{span[0]:06d}-{span[1]:06d}.safetensors"
+
+    def _open(self, span):
+        """The shard, memory-mapped; None when it is not there or not whole."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            return safe_open(self._path(span), "pt")
+        except (FileNotFoundError, SafetensorError):
+            return None
+
+    def _compute_missing(self, extractor: nn.Module, workers: int, progress: bool) -> None:
+        from tqdm.auto import tqdm
+
+        missing = [i for i, shard in enumerate(self._shards) if shard is None]
+        if not missing:
+            return
+        jobs = [(self.episodes, *self._spans[i], self._path(self._spans[i])) for i in missing]
+        total = sum(stop - start for _, start, stop, _ in jobs)
+        with tqdm(total=total, desc="features", unit="episode", disable=not progress) as bar:
+            if workers == 1 or len(jobs) == 1:
+                done = (_compute_shard(extractor, *job) for job in jobs)
+                for i, count in zip(missing, done, strict=True):
+                    self._shards[i] = self._open(self._spans[i])
+                    bar.update(count)
+                return
+            # processes, not threads: drawing scenes is Python work
+            with ProcessPoolExecutor(
+                min(workers, len(jobs)), get_context("spawn"), _start_worker, (self.backbone,)
+            ) as pool:
+                try:
+                    for i, count in zip(missing, pool.map(_worker_shard, jobs), strict=True):
+                        self._shards[i] = self._open(self._spans[i])
+                        bar.update(count)
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+
+
+def stack(episodes: Sequence[CachedEpisode], device: str | torch.device = "cpu") -> Batch:
+    """Cached episodes → one float32 `Batch` on a device."""
+
+    def together(values) -> Tensor:
+        return torch.stack([torch.as_tensor(v) for v in values]).to(device)
+
+    return Batch(
+        Features(
+            together(e.query.fine for e in episodes).float(),
+            together(e.query.deep for e in episodes).float(),
+        ),
+        together(e.support for e in episodes).float(),
+        together(e.support_masks for e in episodes),
+        together(e.query_mask for e in episodes),
+    )
+
+
+def _start_worker(backbone: str) -> None:
+    global _worker_backbone
+    torch.set_num_threads(1)
+    _worker_backbone = BACKBONES[backbone]()
+
+
+def _worker_shard(job) -> int:
+    return _compute_shard(_worker_backbone, *job)
+
+
+def _compute_shard(extractor: nn.Module, episodes, start: int, stop: int, path: Path) -> int:
+    """Draw, extract, write one shard; returns how many episodes it holds."""
+    from safetensors.torch import save
+
+    rows: dict[str, list[Tensor]] = {}
+    for index in range(start, stop):
+        episode = episodes[index]
+        query = extractor(to_tensor(episode.query_image)[None])
+        support = extractor(torch.stack([to_tensor(x) for x in episode.support_images])).deep
+        objects = episode.query_objects
+        values = {
+            "class_id": torch.tensor(episode.class_id),
+            "size": torch.tensor(episode.query_mask.shape),
+            "query_fine": query.fine[0].half(),
+            "query_deep": query.deep[0].half(),
+            "support_deep": support.half(),
+            "query_mask": torch.from_numpy(_pack(episode.query_mask)),
+            "support_masks": torch.from_numpy(_pack(episode.support_masks)),
+            "query_objects": torch.from_numpy(
+                _pack(np.zeros_like(episode.query_mask) if objects is None else objects)
+            ),
+        }
+        for name, value in values.items():
+            rows.setdefault(name, []).append(value)
+    data = save({name: torch.stack(values) for name, values in rows.items()})
+    replace_atomically(path, lambda file: file.write(data), needed=len(data))
+    return stop - start
+
+
+def to_tensor(image: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 → (3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(image).permute(2, 0, 1).float() / 255
+
+
+def _pack(masks: np.ndarray) -> np.ndarray:
+    """(..., H, W) of {0, 1, 255} → (..., 2, bytes): one bit for the class, one for ignore."""
+    planes = np.stack([masks == 1, masks == 255], axis=-3)
+    return np.packbits(planes.reshape(*planes.shape[:-2], -1), axis=-1)
+
+
+def _unpack(packed: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    planes = np.unpackbits(packed, axis=-1, count=size[0] * size[1])
+    planes = planes.reshape(*planes.shape[:-1], *size)
+    return planes[..., 0, :, :] + planes[..., 1, :, :] * np.uint8(255)

@@ -1,0 +1,1 @@
+"""Predictions in, numbers with their protocol out."""

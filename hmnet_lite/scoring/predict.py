@@ -1,0 +1,91 @@
+"""Masks from episodes: predictors for `evaluate`, trained and untrained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hmnet_lite.data.episode import Episode
+from hmnet_lite.data.photos.transform import unfit
+from hmnet_lite.models.features import Batch, CachedEpisode, stack, to_tensor
+from hmnet_lite.models.lite import HMNet
+from hmnet_lite.models.prior import prior_maps
+
+Predictor = Callable[[CachedEpisode], np.ndarray]
+THRESHOLDS = np.linspace(0.05, 0.95, 19)
+
+
+def model_predictor(model: HMNet) -> Predictor:
+    """(H, W) bool masks of a trained network, from cached features."""
+    device = next(model.parameters()).device
+
+    @torch.inference_mode()
+    def predict(episode: CachedEpisode) -> np.ndarray:
+        batch = stack([episode], device)
+        logits = model.segment(batch.query, batch.support, batch.support_masks)
+        return _to_mask(logits, episode.query_mask.shape)
+
+    return predict
+
+
+def prior_predictor(threshold: float) -> Predictor:
+    """(H, W) bool masks of the prior alone: its best-match map above a threshold."""
+
+    def predict(episode: CachedEpisode) -> np.ndarray:
+        return match_map(episode) > threshold
+
+    return predict
+
+
+def match_map(episode: CachedEpisode) -> np.ndarray:
+    """The prior's best-match map at the picture's size, (H, W) in [0, 1]."""
+    batch: Batch = stack([episode])
+    deep = batch.query.deep
+    masks = F.adaptive_avg_pool2d((batch.support_masks == 1).float(), deep.shape[-2:])
+    match = prior_maps(deep, batch.support, masks)[:, :1]
+    size = episode.query_mask.shape
+    return F.interpolate(match, size, mode="bilinear", align_corners=False)[0, 0].numpy()
+
+
+def best_threshold(episodes: Sequence[CachedEpisode]) -> float:
+    """The prior threshold with the highest mean IoU over *training* episodes."""
+    total = np.zeros(len(THRESHOLDS))
+    for episode in episodes:
+        match, truth = match_map(episode), episode.query_mask == 1
+        for i, threshold in enumerate(THRESHOLDS):
+            found = match > threshold
+            total[i] += (found & truth).sum() / max((found | truth).sum(), 1)
+    return float(THRESHOLDS[total.argmax()])
+
+
+@torch.inference_mode()
+def segment_episode(model: nn.Module, episode: Episode) -> np.ndarray:
+    """An (H, W) bool mask straight from an episode's pictures, of the size that is scored.
+
+    Args:
+        model: called as (query_image, support_images, support_masks) → (1, 2, side, side), as
+            `HMNet` and the published model are.
+        episode: where it keeps its query's mask at the photograph's own size, the answer is
+            resized to that (before the decision, as published) and the padding cut off.
+    """
+    device = next(model.parameters()).device
+    logits = model(
+        to_tensor(episode.query_image)[None].to(device),
+        torch.stack([to_tensor(x) for x in episode.support_images])[None].to(device),
+        torch.from_numpy(episode.support_masks)[None].to(device),
+    )
+    if episode.query_label is None:
+        return _to_mask(logits, episode.query_mask.shape)
+    side, rows, columns = unfit(episode.query_label.shape)
+    logits = F.interpolate(logits, (side, side), mode="bilinear", align_corners=True)
+    logits = logits[..., rows, columns]
+    return (logits[0, 1] > logits[0, 0]).cpu().numpy()
+
+
+def _to_mask(logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+    return (logits[0, 1] > logits[0, 0]).cpu().numpy()

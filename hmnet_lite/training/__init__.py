@@ -1,0 +1,1 @@
+"""Loops that change weights, and the files that keep them."""

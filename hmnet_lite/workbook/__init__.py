@@ -1,0 +1,1 @@
+"""What the notebooks call: drawings, controls and exercises; nothing of the package imports it."""

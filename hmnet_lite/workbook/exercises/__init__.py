@@ -1,0 +1,1 @@
+"""Checks that tell a reader what is wrong with an answer; a module a topic."""

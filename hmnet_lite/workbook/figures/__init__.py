@@ -1,0 +1,1 @@
+"""Arrays in, drawings out; a module a topic."""

@@ -1,0 +1,141 @@
+"""What all figures share: colours, type sizes, grids of pictures, outlines, small PNG files.
+
+Colours are those of Okabe and Ito ("Color Universal Design", 2008), which people of all kinds of
+colour vision tell apart; nothing is told by colour alone where lines or bars meet.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from hmnet_lite.data.episode import IGNORE
+from hmnet_lite.files import write_bytes
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+#: for methods and curves, in this order; neighbours differ in lightness, too
+CYCLE = (BLUE, ORANGE, GREEN, SKY, VERMILLION, BLACK, PURPLE)
+DASHES = ("-", "--", ":", "-.")
+
+WIDTH = 9.0  # inches; 900 px at 100 dpi, what a notebook shows without shrinking it
+STYLE = {
+    "figure.dpi": 100,
+    "font.size": 11,
+    "axes.titlesize": 11,
+    "axes.labelsize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": "#dddddd",
+    "legend.frameon": False,
+    "lines.linewidth": 2,
+}
+
+
+def grid(panels: int, *, columns: int, largest: float, above: float) -> tuple[Figure, list[Axes]]:
+    """Square panels of at most ``largest`` inches with room ``above`` each; unused ones hidden."""
+    rows, side = -(-panels // columns), min(WIDTH / columns, largest)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(side * columns, (side + above) * rows), layout="constrained",
+        squeeze=False,
+    )  # fmt: skip
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    return figure, list(axes.flat)
+
+
+def picture(ax: Axes, image: np.ndarray, title: str) -> None:
+    """``image`` without axes, under ``title``."""
+    ax.imshow(np.asarray(image), interpolation="antialiased")
+    ax.set_title(title)
+    ax.set_axis_off()
+
+
+def outline(ax: Axes, mask: np.ndarray) -> None:
+    """The border of ``mask == 1``, yellow in a black casing: seen on any background.
+
+    Ignored pixels (255) are whitened.
+    """
+    mask = np.asarray(mask)
+    height, width = mask.shape
+    if (mask == IGNORE).any():
+        veil = np.zeros((height, width, 4))
+        veil[mask == IGNORE] = (1, 1, 1, 0.7)
+        ax.imshow(veil)
+    # one pixel of background around it closes the line where the mask meets the image's edge
+    padded = np.pad((mask == 1).astype(float), 1)
+    if padded.any():
+        lines = ax.contour(
+            np.arange(-1, width + 1), np.arange(-1, height + 1), padded, [0.5],
+            colors=[YELLOW], linewidths=1.8,
+        )  # fmt: skip
+        lines.set_path_effects([withStroke(linewidth=4, foreground=BLACK)])
+    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+
+
+def joined(*words: str) -> str:
+    """The words that are not empty, with dots between."""
+    return " · ".join(word for word in words if word)
+
+
+def png(figure: Figure | Axes, *, max_bytes: int = 100_000) -> bytes:
+    """``figure`` as a PNG of at most ``max_bytes``, so that notebooks with it stay small.
+
+    Tries full colour, then the best 256 and 128 colours (not dithered: dots do not compress), then
+    fewer dots an inch, down to 50.
+
+    Raises:
+        ValueError: not even that is small enough.
+    """
+    from PIL import Image
+
+    figure = figure.figure if isinstance(figure, Axes) else figure
+    for dpi in (100, 85, 70, 60, 50):
+        raw = io.BytesIO()
+        figure.savefig(raw, format="png", dpi=dpi, facecolor="white")
+        image = Image.open(raw).convert("RGB")
+        for colours in (None, 256, 128):
+            candidate = image
+            if colours:
+                # k-means brings back rare, vivid colours that median cut alone merges; it goes on
+                # until fewer than this many pixels change
+                settled = image.width * image.height // 50
+                candidate = image.quantize(colours, kmeans=settled, dither=Image.Dither.NONE)
+            small = io.BytesIO()
+            candidate.save(small, "PNG", optimize=True)
+            if len(small.getvalue()) <= max_bytes:
+                return small.getvalue()
+    raise ValueError(
+        f"the figure takes {len(small.getvalue()):,} bytes at 50 dpi and 128 colours; expected at "
+        f"most {max_bytes:,}. Mend: show fewer or smaller pictures, or raise max_bytes"
+    )
+
+
+def save(figure: Figure | Axes, path: str | os.PathLike[str], *, max_bytes: int = 100_000) -> Path:
+    """Write :func:`png` of ``figure`` to ``path``, whole or not at all; returns the path.
+
+    Raises:
+        ValueError: it cannot be made small enough.
+        OSError: it cannot be written; see :mod:`hmnet_lite.files`.
+    """
+    return write_bytes(path, png(figure, max_bytes=max_bytes))
+
+
+def show(figure: Figure | Axes, *, max_bytes: int = 100_000) -> None:
+    """Display :func:`png` of ``figure`` in a notebook and close it, so that it shows once."""
+    from IPython.display import Image, display
+
+    figure = figure.figure if isinstance(figure, Axes) else figure
+    display(Image(data=png(figure, max_bytes=max_bytes), format="png"))
+    plt.close(figure)

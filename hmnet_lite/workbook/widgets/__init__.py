@@ -1,0 +1,1 @@
+"""Controls that answer while they are moved; a module a topic."""

@@ -1,0 +1,316 @@
+"""Times selective scans side by side: `python -m hmnet_kernels.bench`.
+
+Every scan runs in the same process and in turns, so that a slow moment of the machine is
+shared; figures are medians, ratios are to mamba-ssm's `selective_scan_ref` (forward) and to
+its linear-time rewrite (forward and backward). The floor is what no scan can beat here: the
+larger of its exponentials over the fastest exp measured (on a CPU), and its bytes over the
+bandwidth.
+
+Other packages' scans are given by name: --scan chunked=package.module:function, called as
+function(u, delta, A, B, C, D) -> y or (y, …).
+"""
+
+import argparse
+import datetime
+import importlib
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from hmnet_kernels.bench.floor import (
+    bandwidth,
+    exp_rate,
+    free_memory,
+    peak_memory,
+    processor_name,
+    synchronise,
+)
+from hmnet_kernels.bench.references import linear_reference, mamba_ssm_reference, mambapy_pscan
+from hmnet_kernels.cpu.scan import selective_scan_cpu
+
+CASES = ((2, 512, 16, 1024), (2, 512, 16, 2048), (1, 2048, 16, 4096), (1, 2048, 16, 8192))
+REFERENCE, LINEAR, PSCAN = "mamba-ssm reference", "reference, linear time", "mambapy pscan"
+WIDE = {REFERENCE: (6, None), LINEAR: (6, 8), PSCAN: (5, 9), "reference": (6, 8)}
+# (batch, channels, length, state) arrays held in forward, and with backward; None: not run
+# (the reference's backward is quadratic in the length: minutes)
+
+
+def available_scans(extra: list[str] = (), device: str = "cpu") -> dict[str, Callable]:
+    """Scans by name: ours, the references that are installed, and NAME=module:function."""
+    found = {REFERENCE: mamba_ssm_reference, PSCAN: mambapy_pscan}
+    if device == "cpu":
+        found["cpu"] = lambda: selective_scan_cpu
+    else:
+        found |= {"triton": _triton, "mamba_ssm": _mamba_ssm_kernel}
+    scans: dict[str, Callable] = {LINEAR: linear_reference}
+    for name, find in found.items():
+        try:
+            scans[name] = find()
+        except ImportError as missing:
+            print(f"without {name}: {missing}")
+    for text in extra:
+        name, _, place = text.partition("=")
+        module, _, function = place.partition(":")
+        if not function:
+            raise SystemExit(f"--scan {text}: expected NAME=package.module:function")
+        scans[name] = getattr(importlib.import_module(module), function)
+    return scans
+
+
+def _triton() -> Callable:
+    from hmnet_kernels.gpu.scan import selective_scan_triton
+
+    return selective_scan_triton
+
+
+def _mamba_ssm_kernel() -> Callable:
+    if importlib.util.find_spec("selective_scan_cuda") is None:
+        raise ImportError("mamba-ssm is not installed with its CUDA kernel")
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
+    return selective_scan_fn
+
+
+def inputs(
+    batch: int, channels: int, state: int, length: int, device: str = "cpu"
+) -> list[torch.Tensor]:
+    """u, delta, A, B, C, D as a trained Mamba block makes them: Δ around 0.1, A = -1 … -state."""
+    g = torch.Generator().manual_seed(0)
+    u, B, C, raw = (
+        torch.randn(*shape, generator=g)
+        for shape in ((batch, channels, length), *[(batch, 1, state, length)] * 2,
+                      (batch, channels, length))
+    )  # fmt: skip
+    A = -torch.arange(1.0, state + 1).repeat(channels, 1)
+    x = [u, torch.nn.functional.softplus(raw - 2), A, B, C, torch.ones(channels)]
+    return [t.to(device) for t in x]
+
+
+def measure(
+    runs: dict[str, Callable[[], object]], rounds: int, seconds: float, device: str = "cpu"
+) -> dict[str, dict]:
+    """Median time and peak memory of each run: `rounds` turns, about `seconds` each a turn."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    memory: dict[str, float | None] = {}
+    for turn in range(rounds):
+        for name, run in runs.items():
+            stop = time.perf_counter() + seconds
+            if turn == 0:
+                memory[name], first = peak_memory(run, device)
+                if first >= seconds:  # too slow to be run once for memory and again for time
+                    times[name].append(first)
+                    continue
+            while True:
+                start = time.perf_counter()
+                run()
+                end = time.perf_counter()
+                times[name].append(end - start)
+                if end >= stop:
+                    break
+    return {
+        name: {
+            "milliseconds": round(statistics.median(t) * 1e3, 3),
+            "fastest": round(min(t) * 1e3, 3),
+            "runs": len(t),
+            "peak_megabytes": memory[name],
+        }
+        for name, t in times.items()
+    }
+
+
+def start_seconds() -> dict[str, float]:
+    """What the first forward and backward of a process take: compiling, and from the cache."""
+    code = (
+        "import time, torch, hmnet_kernels; from hmnet_kernels.bench.run import inputs;"
+        "x = [t.requires_grad_() for t in inputs(1, 16, 4, 8)]; start = time.perf_counter();"
+        "hmnet_kernels.selective_scan_cpu(*x).sum().backward();"
+        "print(time.perf_counter() - start)"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
+        said = [
+            subprocess.run([sys.executable, "-c", code], env=environment, check=True,
+                           capture_output=True, text=True).stdout
+            for _ in range(2)
+        ]  # fmt: skip
+    return dict(zip(("compiling", "from cache"), (round(float(s), 2) for s in said), strict=True))
+
+
+def thread_scaling(shape, rounds: int, seconds: float) -> dict:
+    """Milliseconds of our scan with one thread and with all of them, in turns."""
+    most, x = torch.get_num_threads(), inputs(*shape)
+
+    def with_threads(count, run):
+        def counted():
+            torch.set_num_threads(count)
+            try:
+                return run()
+            finally:
+                torch.set_num_threads(most)
+
+        return counted
+
+    result = {"most": most}
+    for kind, make in (("forward", _forward), ("forward_backward", _forward_backward)):
+        run = make(selective_scan_cpu, x)
+        rows = measure({n: with_threads(n, run) for n in sorted({1, most})}, rounds, seconds)
+        result[kind] = round(rows[1]["milliseconds"] / rows[most]["milliseconds"], 2)
+    return result
+
+
+def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float, device="cpu") -> dict:
+    """The whole table, as it is written to JSON."""
+    for scan in scans.values():
+        _forward_backward(scan, inputs(1, 16, 4, 8, device))()  # compile
+    threads = torch.get_num_threads()
+    on_cpu = device == "cpu"
+    rate, speed = exp_rate(threads) if on_cpu else float("inf"), bandwidth(device)
+    result = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": {"cpu": processor_name(device), "threads": threads, "torch": torch.__version__},
+        "start": start_seconds() if on_cpu else None,
+        "threads": thread_scaling(cases[-1], rounds, seconds) if on_cpu else None,
+        "exp_per_second": rate if on_cpu else None,  # on a GPU the floor is that of the bytes
+        "bytes_per_second": speed,
+        "cases": [],
+    }
+    for shape in cases:
+        batch, channels, state, length = shape
+        x = inputs(*shape, device)
+        updates = batch * channels * state * length
+        moved = 4 * (3 * x[0].numel() + 2 * x[3].numel())
+        floor = max(updates / rate, moved / speed) * 1e3
+        case = {"batch": batch, "channels": channels, "state": state, "length": length}
+        case |= {"floor_milliseconds": round(floor, 3), "skipped": {}}
+        for column, kind in enumerate(("forward", "forward_backward")):
+            runs = {}
+            for name, scan in scans.items():
+                need = WIDE.get(name, (0, 0))[column]
+                if need is None:
+                    case["skipped"][f"{name}, {kind}"] = "its backward is quadratic in the length"
+                elif need * updates * 4 > 0.8 * free_memory(device):
+                    gigabytes = need * updates * 4 / 2**30
+                    case["skipped"][f"{name}, {kind}"] = f"needs about {gigabytes:.0f} GB"
+                else:
+                    runs[name] = (_forward, _forward_backward)[column](scan, x)
+            case[kind] = measure(runs, rounds, seconds, device)
+            others = {"speed_up": (REFERENCE, LINEAR)[column], "speed_up_pscan": PSCAN}
+            for row in case[kind].values():
+                for ratio, other in others.items():
+                    base = case[kind].get(other)
+                    row[ratio] = base and round(base["milliseconds"] / row["milliseconds"], 2)
+                row["times_floor"] = round(row["milliseconds"] / case["floor_milliseconds"], 2)
+                if row["peak_megabytes"] is not None:
+                    row["times_output"] = round(row["peak_megabytes"] * 2**20 / x[0].nbytes, 2)
+        result["cases"].append(case)
+        print(_table(case), flush=True)
+    return result
+
+
+def _forward(scan, x):
+    def run():
+        with torch.no_grad():
+            y = scan(*x)
+        synchronise(x[0].device.type)
+        return y
+
+    return run
+
+
+def _forward_backward(scan, x):
+    weights = torch.ones_like(x[0])
+
+    def run():
+        leaves = [t.detach().requires_grad_() for t in x]
+        y = scan(*leaves)
+        y = y[0] if isinstance(y, tuple) else y
+        y.backward(weights)
+        synchronise(x[0].device.type)
+
+    return run
+
+
+def _table(case: dict) -> str:
+    """Milliseconds, times as fast as the reference and as mambapy, times the floor, peak memory in
+    megabytes and in outputs."""
+    shape = " x ".join(str(case[k]) for k in ("batch", "channels", "state", "length"))
+    lines = [f"\n{shape}: floor of a forward {case['floor_milliseconds']:.1f} ms"]
+    columns = {"milliseconds": "ms", "speed_up": "x ref", "speed_up_pscan": "x mambapy"}
+    columns |= {"times_floor": "/ floor", "peak_megabytes": "peak MB", "times_output": "outputs"}
+    for kind in ("forward", "forward_backward"):
+        lines.append(f"  {kind:<24}" + "".join(f"{head:>11}" for head in columns.values()))
+        for name, row in sorted(case[kind].items(), key=lambda item: -item[1]["milliseconds"]):
+            values = (row.get(column) for column in columns)
+            cells = (f"{'' if value is None else f'{value:.1f}':>11}" for value in values)
+            lines.append(f"  {name:<24}" + "".join(cells))
+    lines += [f"  without {what}: {why}" for what, why in case["skipped"].items()]
+    return "\n".join(lines)
+
+
+def draw(result: dict, path: Path) -> None:
+    """One panel a case: milliseconds on a log axis, with the floor."""
+    from matplotlib.figure import Figure
+
+    cases = result["cases"]
+    figure = Figure(figsize=(3.2 * len(cases) + 1.5, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(cases), sharey=True, squeeze=False)[0]
+    names = sorted({name for case in cases for name in case["forward"]})
+    for panel, case in zip(panels, cases, strict=True):
+        for kind, marker, fill in (("forward", "o", "C0"), ("forward_backward", "s", "none")):
+            rows = [(case[kind][n]["milliseconds"], n) for n in names if n in case[kind]]
+            label = kind.replace("_", " + ")
+            panel.scatter(*zip(*rows, strict=True), marker=marker, facecolor=fill, edgecolor="C0",
+                          label=label)  # fmt: skip
+        panel.axvline(case["floor_milliseconds"], color="C3", ls="--", label="floor, forward")
+        panel.set(xscale="log", xlabel="milliseconds")
+        shape = (case[k] for k in ("batch", "channels", "state", "length"))
+        panel.set_title(" x ".join(map(str, shape)), fontsize=10)
+        panel.grid(axis="x", alpha=0.3)
+    handles = panels[-1].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="hmnet_kernels.bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--scan", action="append", default=[], metavar="NAME=MODULE:FUNCTION")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="of the scans, only these")
+    parser.add_argument("--cases", nargs="+", metavar="BxCxNxL", help="e.g. 2x512x16x1024")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=0.3, help="for each scan in each round")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the results")
+    chosen = parser.parse_args(arguments)
+    if chosen.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch sees no CUDA device here")
+    torch.set_num_threads(chosen.threads)
+    scans = available_scans(chosen.scan, chosen.device)
+    if chosen.only:
+        unknown = set(chosen.only) - set(scans)
+        if unknown:
+            parser.error(f"no scan named {', '.join(unknown)}; there are {', '.join(scans)}")
+        scans = {name: scans[name] for name in chosen.only}
+    cases = [tuple(map(int, c.split("x"))) for c in chosen.cases] if chosen.cases else CASES
+    result = benchmark(scans, cases, chosen.rounds, chosen.seconds, chosen.device)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    written = chosen.out / ("scan_benchmark" + "_cuda" * (chosen.device == "cuda") + ".json")
+    written.write_text(json.dumps(result, indent=1) + "\n")
+    try:
+        draw(result, written.with_suffix(".png"))
+    except ImportError as missing:
+        print(f"no plot: {missing}", file=sys.stderr)
+    print(f"\nwritten: {written}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Scans compiled for CPUs with numba."""

@@ -1,0 +1,213 @@
+"""Scans of a 2-D map along several orders at once, on a CPU, without one permuted copy.
+
+Scanning an image in four directions by `selective_scan_cpu` needs the map laid out four times, as
+sequences, and four sequences put back in place. Here the map stays where it is: every direction
+reads it through a list of pixel numbers, and the outputs are summed where they belong. What is
+computed is the same (`hmnet_lite.maps` has the orders, its sequences the readable version).
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from hmnet_kernels.cpu.scan import load_loops
+from hmnet_kernels.cpu.threads import cut, empty, share, threads_for
+
+_SHAPES = {
+    "u": "batch pixels channels",
+    "low_rank": "batch directions pixels rank",
+    "delta_weight": "lines rank",
+    "A": "lines state",
+    "B": "batch directions pixels state",
+    "C": "batch directions pixels state",
+    "D": "lines",
+    "delta_bias": "lines",
+    "recap[0]": "batch lines state",
+    "recap[1]": "batch lines state",
+}
+
+
+def map_scan_cpu(
+    u: Tensor,
+    low_rank: Tensor,
+    delta_weight: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    *,
+    order: Tensor,
+    starts: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    recap: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Scan a channels-last map once in every direction and sum what the directions say.
+
+    float32 on a CPU, differentiable in every float argument. With "lines" = directions × channels,
+    direction k's channels at k·channels:
+
+    u: (batch, pixels, channels), read by all directions.
+    low_rank: (batch, directions, pixels, rank), delta_weight: (lines, rank): the step before bias
+        and softplus is their product, as in every Mamba block, and is never laid out.
+    A: (lines, state), negative; B, C: (batch, directions, pixels, state); D, delta_bias: (lines,).
+    low_rank, B and C belong to pixels, as u does: at the pixel, not at the step that reads it.
+    order: (directions, pixels) int64, the pixel that each step of each direction reads.
+    starts: (directions, segments + 1) int64, where in `order` each segment begins, first 0 and
+        last the number of pixels; one segment when None. Segments may differ in length.
+    recap=(P, S): each (batch, lines, state), h ← P ⊙ h + S before every segment
+        (`selective_scan_cpu` explains).
+
+    Returns (y, last_state): (batch, pixels, channels) summed over directions, and
+    (batch, lines, state).
+
+    Threads follow torch.get_num_threads(). Raises ImportError without numba, TypeError for other
+    dtypes or devices, ValueError for shapes that do not fit or an order that is none.
+    """
+    P, S = (None, None) if recap is None else recap
+    tensors = dict(
+        zip(_SHAPES, (u, low_rank, delta_weight, A, B, C, D, delta_bias, P, S), strict=True)
+    )
+    _check(tensors)
+    directions, pixels = low_rank.shape[1:3]
+    if starts is None:
+        starts = torch.tensor([[0, pixels]]).expand(directions, 2)
+    _check_order(order, starts, directions, pixels)
+    given = [None if t is None else t.contiguous() for t in tensors.values()]
+    states = A.shape[1]
+    if states % 2:  # the kernel takes states in pairs: add one that nothing drives
+        last_axis = [name.endswith("state") for name in _SHAPES.values()]
+        given = [
+            F.pad(t, (0, 1)) if pad and t is not None else t
+            for t, pad in zip(given, last_axis, strict=True)
+        ]
+    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
+    y, last = _MapScan.apply(
+        keep, bool(delta_softplus), order.contiguous(), starts.contiguous(), *given
+    )
+    return y, last[..., :states]
+
+
+def _check(tensors: dict[str, Tensor | None]) -> None:
+    """Every tensor float32 on the CPU, and of the shape that u, delta and A call for."""
+    given = {name: t for name, t in tensors.items() if t is not None}
+    for name, t in given.items():
+        if t.dtype != torch.float32 or t.device.type != "cpu":
+            raise TypeError(
+                f"{name} is {t.dtype} on {t.device}; this kernel needs float32 on cpu: convert "
+                f"with {name}.float().cpu()"
+            )
+        words = _SHAPES[name].split()
+        if t.ndim != len(words):
+            raise ValueError(f"{name} has shape {tuple(t.shape)}, expected ({', '.join(words)})")
+    (batch, pixels, channels), (_, directions, _, rank) = given["u"].shape, given["low_rank"].shape
+    sizes = dict(batch=batch, pixels=pixels, channels=channels, directions=directions)
+    sizes |= dict(lines=directions * channels, state=given["A"].shape[1], rank=rank)
+    for name, t in given.items():
+        words = _SHAPES[name].split()
+        expected = tuple(sizes[word] for word in words)
+        if tuple(t.shape) != expected:
+            raise ValueError(
+                f"{name} has shape {tuple(t.shape)}, expected ({', '.join(words)}) = {expected} "
+                f"to match u {tuple(given['u'].shape)}, low_rank "
+                f"{tuple(given['low_rank'].shape)} and A {tuple(given['A'].shape)}"
+            )
+    if ("recap[0]" in given) != ("recap[1]" in given):
+        raise ValueError("recap is a pair (P, S); give both or neither")
+
+
+def _check_order(order: Tensor, starts: Tensor, directions: int, pixels: int) -> None:
+    """The kernel checks no bounds, so a wrong order must not reach it."""
+    if order.dtype != torch.int64 or tuple(order.shape) != (directions, pixels):
+        raise ValueError(
+            f"order is {order.dtype} {tuple(order.shape)}, expected int64 (directions, pixels) = "
+            f"({directions}, {pixels})"
+        )
+    if not torch.equal(order.sort(dim=1).values, torch.arange(pixels).expand(directions, -1)):
+        raise ValueError(f"order must name each of the {pixels} pixels once in every direction")
+    steps = starts.diff(dim=-1)
+    fits = starts.dtype == torch.int64 and starts.ndim == 2 and len(starts) == directions
+    if (
+        not fits
+        or (starts[:, 0] != 0).any()
+        or (starts[:, -1] != pixels).any()
+        or (steps < 0).any()
+    ):
+        raise ValueError(
+            f"starts is {starts.dtype} {tuple(starts.shape)}, expected int64 (directions, "
+            f"segments + 1), rising from 0 to {pixels} in each of the {directions} directions"
+        )
+
+
+class _MapScan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, keep, softplus, order, starts, *tensors):
+        loops = load_loops("map_loops")
+        u, low_rank, _, A, *_ = tensors
+        (batch, pixels, channels), directions, states = u.shape, low_rank.shape[1], A.shape[1]
+        items = batch * -(-channels // loops.LANES)
+        tiles = int((starts.diff(dim=1) + loops.TILE - 1).div(loops.TILE, rounding_mode="floor")
+                    .sum(1).max())  # fmt: skip
+        y = empty(u.shape)
+        last = u.new_empty(batch, directions * channels, states)
+        saved = empty((items if keep else 0, directions, tiles, states, loops.LANES))
+        problem = _problem(loops, tensors, softplus, order, starts)
+        threads = threads_for(items, items * loops.LANES * directions * states * pixels)
+        outputs = [t.numpy() for t in (y, last, saved)]
+        share(threads, loops.forward, cut(items, threads), problem, *outputs)
+        ctx.save_for_backward(saved, *tensors)
+        ctx.order, ctx.starts = order, starts
+        ctx.softplus, ctx.items = softplus, items
+        ctx.set_materialize_grads(False)
+        return y, last
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_y, grad_last):
+        loops = load_loops("map_loops")
+        saved, *tensors = ctx.saved_tensors
+        u, low_rank, weight, A, B, *_ = tensors
+        (batch, pixels, channels), directions, states = u.shape, low_rank.shape[1], A.shape[1]
+        lines = directions * channels
+        grad_y = torch.zeros_like(u) if grad_y is None else grad_y.contiguous()
+        grad_last = u.new_zeros(batch, lines, states) if grad_last is None else grad_last
+        problem = _problem(loops, tensors, ctx.softplus, ctx.order, ctx.starts)
+        items = ctx.items // max(batch, 1)  # in one batch row
+        updates = 3 * ctx.items * loops.LANES * directions * states * pixels
+        threads = threads_for(ctx.items, updates)
+        parts = cut(items, threads, batch)
+        tasks = [
+            (b * items + first, b * items + stop, part)
+            for b in range(batch)
+            for part, (first, stop) in enumerate(parts)
+        ]
+        state = (batch, lines, states)
+        grads = loops.MapGradients(
+            u=empty(u.shape),
+            low_rank=u.new_zeros(len(parts), *low_rank.shape),
+            delta_weight=u.new_empty(batch, *weight.shape),
+            A=u.new_empty(state),
+            B=u.new_zeros(len(parts), *B.shape),
+            C=u.new_zeros(len(parts), *B.shape),
+            D=u.new_empty(batch, lines),
+            delta_bias=u.new_empty(batch, lines),
+            recap_decay=u.new_empty(state),
+            recap_state=u.new_empty(state),
+        )
+        arrays = [t.numpy() for t in (saved, grad_y, grad_last.contiguous())]
+        share(threads, loops.backward, tasks, problem, *arrays,
+              loops.MapGradients(*(t.numpy() for t in grads)))  # fmt: skip
+        shared = ("low_rank", "delta_weight", "A", "B", "C", "D", "delta_bias")
+        summed = {name: getattr(grads, name).sum(0) for name in shared}
+        given = zip(grads._replace(**summed), tensors, strict=True)
+        return *(None,) * 4, *(grad if tensor is not None else None for grad, tensor in given)
+
+
+def _problem(loops, tensors, softplus, order, starts):
+    """The kernels' argument: arrays that share memory with the tensors."""
+    none = {1: np.empty(0, np.float32), 3: np.empty((0, 0, 0), np.float32)}
+    axes = [len(words.split()) for words in _SHAPES.values()]
+    arrays = [none[n] if t is None else t.numpy() for n, t in zip(axes, tensors, strict=True)]
+    return loops.MapProblem(*arrays, softplus, order.numpy(), starts.numpy())

@@ -1,0 +1,1 @@
+"""Scans compiled for GPUs with Triton."""

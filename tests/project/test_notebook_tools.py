@@ -1,0 +1,173 @@
+"""Notebooks run, are cleaned, are compared with their saved outputs, and become pages."""
+
+import base64
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools import notebooks
+
+ROOT = Path(__file__).resolve().parents[2]
+PIXEL = base64.b64encode(b"\x89PNG not really").decode()
+
+
+def write(path, *cells):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=list(cells), metadata=notebooks.METADATA), path)
+    return path
+
+
+def test_cleaning_strips_what_changes_and_keeps_the_rest():
+    outputs = [
+        new_output("stream", name="stderr", text="100%|####| 3/3 [00:01]"),
+        new_output("execute_result", {"text/plain": "<Axes at 0x7f12ab>"}, execution_count=7),
+    ]
+    timed = {"tags": ["nbval-check-output"], "execution": {"iopub.execute_input": "12:00"}}
+    cell = new_code_cell("1", execution_count=7, outputs=outputs, metadata=timed)
+    notebook = notebooks.strip(new_notebook(cells=[cell], metadata={"widgets": {}, "vscode": 1}))
+    (output,) = notebook.cells[0].outputs
+    assert output["data"] == {"text/plain": "<Axes>"}
+    assert output.execution_count is None and notebook.cells[0].execution_count is None
+    assert notebook.cells[0].metadata == {"tags": ["nbval-check-output"]}
+    assert notebook.metadata == notebooks.METADATA
+
+
+def test_a_widget_becomes_its_picture_and_a_word_on_its_controls():
+    image = {"model_name": "ImageModel", "state": {"format": "png"}}
+    image["buffers"] = [{"data": PIXEL, "path": ["value"], "encoding": "base64"}]
+    slider = {"model_name": "IntSliderModel", "state": {"description": "shots:", "value": 1}}
+    box = {"model_name": "VBoxModel", "state": {"children": ["IPY_MODEL_s", "IPY_MODEL_i"]}}
+    state = {notebooks.WIDGET_STATE: {"state": {"b": box, "s": slider, "i": image}}}
+    view = new_output("display_data", {notebooks.WIDGET_VIEW: {"model_id": "b"}})
+    cell = new_code_cell("box", outputs=[view])
+    notebook = new_notebook(cells=[cell], metadata={"widgets": state})
+    notebooks.freeze_widgets(notebook)
+    picture, words = cell.outputs
+    assert picture["data"] == {"image/png": PIXEL}
+    assert "shots." in words["data"]["text/markdown"]
+    assert "widgets" not in notebook.metadata
+
+
+def test_a_failing_cell_is_named(tmp_path):
+    path = write(tmp_path / "a.ipynb", new_code_cell("x = 1"), new_code_cell("x / 0"))
+    ran, problem = notebooks.execute(path)
+    assert problem == "cell 2: ZeroDivisionError: division by zero"
+    assert ran.cells[1].outputs[0].ename == "ZeroDivisionError"
+
+
+def test_a_dying_kernel_is_told(tmp_path):
+    path = write(tmp_path / "a.ipynb", new_code_cell("import os; os._exit(1)"))
+    assert notebooks.execute(path)[1] == "cell 1: the kernel died (out of memory?)"
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_quietly(tmp_path):
+    endless = new_code_cell("open('started', 'w').close()\nimport time; time.sleep(60)")
+    write(tmp_path / "notebooks" / "a.ipynb", endless)
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "constraints.txt").touch()
+    shutil.copy(notebooks.__file__, tmp_path / "tools")
+    command = [sys.executable, "-u", "tools/notebooks.py", "run"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    running = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, **pipes)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "notebooks" / "started").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        os.killpg(running.pid, signal.SIGINT)
+        assert running.communicate(timeout=60)[0] == ""
+    finally:
+        running.kill()
+    assert running.returncode == 130
+
+
+def test_an_endless_cell_is_stopped(tmp_path):
+    path = write(tmp_path / "a.ipynb", new_code_cell("while True: pass"))
+    assert notebooks.execute(path, timeout=2)[1] == "cell 1 took longer than 2 s and was stopped"
+
+
+@pytest.mark.slow
+def test_what_has_not_changed_is_not_run_again(tmp_path, monkeypatch, capsys):
+    for name in ("notebooks", "executed", "figures"):
+        monkeypatch.setattr(notebooks, name.upper(), tmp_path / name)
+    draw = new_code_cell("open('../figures/a.txt', 'w').write('a');")
+    first = write(tmp_path / "notebooks" / "00_a.ipynb", draw)
+    write(tmp_path / "notebooks" / "solutions" / "00_a.ipynb", new_code_cell("1"))
+    (tmp_path / "figures").mkdir()
+
+    def run(**options):
+        """How many failed, and the word that each notebook's line has after its name."""
+        failed = notebooks.run_all(**options)
+        lines = capsys.readouterr().out.splitlines()
+        return failed, [line.split()[2] for line in lines if line.startswith("[")]
+
+    assert notebooks.run_all() == 0
+    assert "drew figures/a.txt" in capsys.readouterr().out
+    assert run() == (0, ["unchanged", "unchanged"])
+    (_, (again, still)) = run(figures=True)
+    assert again.isdigit() and still == "unchanged"  # only the notebook that draws runs
+    (tmp_path / "figures" / "a.txt").unlink()
+    (_, (again, still)) = run()
+    assert again.isdigit() and still == "unchanged"  # its figure was missing
+    write(first, new_code_cell("1 / 0"))
+    assert run() == (1, ["FAILED", "unchanged"])
+    assert run() == (1, ["FAILED", "unchanged"])  # a failure is not remembered as done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("saved, passes", [("2\n", True), ("3\n", False)])
+def test_nbval_compares_outputs_committed_without_counts(tmp_path, saved, passes):
+    output = new_output("stream", text=saved)
+    tagged = {"tags": ["nbval-check-output"]}
+    path = write(tmp_path / "a.ipynb", new_code_cell("print(1 + 1)", outputs=[output]))
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].metadata = tagged
+    nbformat.write(notebook, path)
+    options = ["--nbval-lax", "--nbval-current-env", "-p", "conftest", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", path, *options], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode == 0) == passes, done.stdout
+
+
+@pytest.mark.slow
+def test_pages_have_their_formulas_links_and_need_no_network(tmp_path, monkeypatch):
+    pytest.importorskip("myst_nb", reason="needs the book extra")
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        import book
+    finally:
+        sys.path.remove(str(ROOT / "tools"))
+    text = (
+        "# One\n\n$$h_t = \\bar{A} h_{t-1}$$\n\n[two](01_b.ipynb), [scan](../hmnet_lite/files.py)"
+    )
+    picture = new_output("display_data", {"image/png": PIXEL})
+    executed = tmp_path / "executed"
+    write(executed / "00_a.ipynb", new_markdown_cell(text), new_code_cell("1", outputs=[picture]))
+    write(executed / "01_b.ipynb", new_markdown_cell("# Two"))
+    write(executed / "solutions" / "00_a.ipynb", new_markdown_cell("# Solution"))
+    monkeypatch.setattr(book, "EXECUTED", executed)
+    monkeypatch.setattr(book, "LOG", tmp_path / "log")
+    source, pages = tmp_path / "book-source", tmp_path / "book"
+    assert book.gather(source) == book.gather(source)
+    assert book.render(source, pages) == 0, (tmp_path / "log").read_text()
+
+    page = (pages / "notebooks" / "00_a.html").read_text()
+    assert "<math" in page and "<mover>" in page
+    assert 'href="01_b.html"' in page and 'href="solutions/00_a.html"' in page
+    (scan,) = re.findall(r'href="\.\./(_downloads/[^"]+/scan\.py)"', page)
+    assert (pages / scan).is_file()
+    assert "Hybrid Mamba" in (pages / "index.html").read_text()
+    fetched = re.compile(r'<(?:script|img|iframe)[^>]+src="(?:https?:)?//|<link[^>]+href="http')
+    for html in pages.rglob("*.html"):
+        assert not fetched.search(html.read_text()), html.name
