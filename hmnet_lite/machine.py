@@ -1,16 +1,22 @@
-"""Time and memory for notebooks, on machines that have other things to do as well."""
+"""What machine this is, and time and memory on it while it has other things to do as well."""
 
 from __future__ import annotations
 
+import datetime
 import json
+import os
+import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
@@ -122,3 +128,34 @@ def memory_timeline(run: Callable[[], object], parts: Mapping[str, nn.Module]) -
     times, sizes = (np.array(x) for x in zip(*changes, strict=True))
     spans = tuple(sorted(spans, key=lambda span: span[1]))
     return Timeline((times - start) / 1e6, np.cumsum(sizes), spans)
+
+
+def made_on() -> dict[str, Any]:
+    """When, on what machine and with which versions: beside every number that is written down."""
+
+    def version(package: str) -> str:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return "not installed"
+
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("hmnet-lite", "torch", "numpy")},
+    }
+
+
+def _processor() -> str:
+    try:  # platform.processor() is empty on many Linux systems
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"

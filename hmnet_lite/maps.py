@@ -97,3 +97,10 @@ def patch_starts(height: int, width: int, ratio: int = 1) -> Tensor:
 def inside(height: int, width: int, ratio: int = 1) -> Tensor:
     """Which steps of `to_sequences` read a pixel, not padding: (directions, length) of bool."""
     return to_sequences(torch.ones(1, 1, height, width), ratio)[0, :, 0] > 0
+
+
+def resize(x: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear with aligned corners, the paper's down- and up-sampling. (b, c, h, w) each."""
+    if x.shape[-2:] == (height, width):
+        return x
+    return F.interpolate(x, (height, width), mode="bilinear", align_corners=True)

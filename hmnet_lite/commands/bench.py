@@ -28,12 +28,12 @@ from torch import Tensor, nn
 from hmnet_kernels.bench.references import linear_reference, mamba_ssm_reference
 from hmnet_kernels.bench.run import measure
 from hmnet_lite.files import write_json
+from hmnet_lite.machine import made_on
 from hmnet_lite.mamba.blocks import HybridMambaBlock, MambaBlock, SelfMambaBlock
-from hmnet_lite.mamba.hybrid import resize, srm_literal
-from hmnet_lite.maps import patch_size, to_sequences
+from hmnet_lite.mamba.hybrid import srm_literal
+from hmnet_lite.maps import patch_size, resize, to_sequences
 from hmnet_lite.scan.backends import BACKENDS, why_not
 from hmnet_lite.scan.selective import selective_scan
-from hmnet_lite.scoring.evaluate import made_on
 
 DIM, SIDE = 256, 64
 SIDES = (32, 48, 64, 80, 112, 140)

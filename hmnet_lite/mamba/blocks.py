@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from hmnet_lite.mamba.hybrid import intercept, read_support, recapped_scan, resize
+from hmnet_lite.mamba.hybrid import intercept, read_support, recapped_scan
 from hmnet_lite.mamba.ssm import SSM
 from hmnet_lite.maps import (
     DIRECTIONS,
@@ -30,6 +30,7 @@ from hmnet_lite.maps import (
     patch_size,
     patch_starts,
     reading_order,
+    resize,
     to_sequences,
 )
 from hmnet_lite.scan.backends import choose_backend

@@ -16,7 +16,6 @@ and QIM has no recurrence at all. `srm_literal` is the paper's wording, kept as 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from einops import einsum, rearrange
 from torch import Tensor
 
@@ -152,10 +151,3 @@ class _MeetState(torch.autograd.Function):
             dA[:, n] = (kept * delta).sum((0, 2))
             d_delta.addcmul_(kept, A[:, n, None].expand_as(kept[0]))
         return d_delta, dA, dC, dH
-
-
-def resize(x: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear with aligned corners, the paper's down- and up-sampling. (b, c, h, w) each."""
-    if x.shape[-2:] == (height, width):
-        return x
-    return F.interpolate(x, (height, width), mode="bilinear", align_corners=True)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from einops import einsum
 from torch import Tensor
 
-from hmnet_lite.mamba.hybrid import resize
+from hmnet_lite.maps import resize
 
 PRIORS = 3  # maps that `prior_maps` gives
 SMALL = 1e-7

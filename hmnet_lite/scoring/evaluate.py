@@ -14,14 +14,11 @@ scores far above it. Both are predictors here, so they are measured on the very 
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
-import platform
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,6 +26,7 @@ import numpy as np
 
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
 from hmnet_lite.files import write_json
+from hmnet_lite.machine import made_on
 from hmnet_lite.scoring.metrics import Scores
 
 E = TypeVar("E")  # an episode, or anything else with query_mask and class_id
@@ -275,38 +273,6 @@ class Report:
                 "Report.to_json writes. Mend: evaluate again"
             ) from error
         return report
-
-
-def made_on() -> dict[str, Any]:
-    """When, on what machine and with which versions: beside every number that is written down."""
-    import torch
-
-    def version(package: str) -> str:
-        try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            return "not installed"
-
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("hmnet-lite", "torch", "numpy")},
-    }
-
-
-def _processor() -> str:
-    try:  # platform.processor() is empty on many Linux systems
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"
 
 
 def _percent(cell: Cell | None) -> str:

@@ -22,7 +22,8 @@ from hmnet_lite.data.photos.pictures import BadImage
 from hmnet_lite.data.photos.protocol import PhotoProtocol
 from hmnet_lite.data.photos.sampler import PhotoEpisodes
 from hmnet_lite.files import write_json
-from hmnet_lite.scoring.evaluate import lay_out, made_on
+from hmnet_lite.machine import made_on
+from hmnet_lite.scoring.evaluate import lay_out
 from hmnet_lite.scoring.metrics import Scores
 
 ON_BAD = ("stop", "skip")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hmnet_lite.mamba.hybrid import resize
+from hmnet_lite.maps import resize
 from hmnet_lite.models.backbones import Frozen
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from einops import einsum
 from torch import Tensor, nn
 
-from hmnet_lite.mamba.hybrid import resize
+from hmnet_lite.maps import resize
 from hmnet_lite.models.backbones import Frozen
 from hmnet_lite.models.prior import SMALL
 

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmnet_lite.mamba.blocks import MambaMixer
-from hmnet_lite.mamba.hybrid import resize
+from hmnet_lite.maps import resize
 from hmnet_lite.models.checks import check_episode
 from hmnet_lite.models.decoder import PublishedDecoder
 from hmnet_lite.models.hmnet.backbones import BACKBONES
