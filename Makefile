@@ -23,7 +23,7 @@ workbook: python ## run every notebook, write figures/ and the book, say what to
 test: python ## every test, every notebook, widgets in a browser (at most 20 minutes)
 	$(TOOL) test $(ARGS)
 
-check: python ## lint and the fast tests (a minute or two), for while you work
+check: python ## lint, imports, types and the fast tests (a minute), for while you work
 	$(TOOL) check $(ARGS)
 
 lab: python ## open JupyterLab on notebook 00

@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -57,7 +57,7 @@ def replace_atomically(
         target.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "xb", buffering=0) as raw:
             watched = _Watched(raw)
-            write(watched)
+            write(cast(BinaryIO, watched))  # all that a writer asks of one
             if watched.refused:  # the writer swallowed it: what is there is not whole
                 raise watched.refused
             os.fsync(raw.fileno())

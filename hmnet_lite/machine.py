@@ -126,8 +126,8 @@ def memory_timeline(run: Callable[[], object], parts: Mapping[str, nn.Module]) -
     spans = [(e["name"].removeprefix("part:"), (e["ts"] - start) / 1e6,
               (e["ts"] + e["dur"] - start) / 1e6) for e in named if e not in whole]  # fmt: skip
     times, sizes = (np.array(x) for x in zip(*changes, strict=True))
-    spans = tuple(sorted(spans, key=lambda span: span[1]))
-    return Timeline((times - start) / 1e6, np.cumsum(sizes), spans)
+    in_order = tuple(sorted(spans, key=lambda span: span[1]))
+    return Timeline((times - start) / 1e6, np.cumsum(sizes), in_order)
 
 
 def made_on() -> dict[str, Any]:

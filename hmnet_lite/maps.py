@@ -50,8 +50,9 @@ def to_sequences(x: Tensor, ratio: int = 1) -> Tensor:
     Raises:
         ValueError: the map is smaller than the ratio.
     """
-    h, w = patch_size(*x.shape[-2:], ratio)
-    missing = (0, -x.shape[-1] % w, 0, -x.shape[-2] % h)  # to the right and below
+    height, width = x.shape[-2:]
+    h, w = patch_size(height, width, ratio)
+    missing = (0, -width % w, 0, -height % h)  # to the right and below
     x = F.pad(x, missing) if any(missing) else x
     rows, columns = (rearrange(x, way, h=h, w=w) for way in (_ROWS, _COLUMNS))
     return torch.stack([rows, columns, rows.flip(-1), columns.flip(-1)], dim=1)

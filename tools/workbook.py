@@ -26,6 +26,13 @@ UNREACHABLE = (  # pip's words for having no network; the last are those when it
     *("Read timed out", "ConnectTimeoutError", "Network is unreachable", "(from versions: none)"),
 )
 INSTALLED_FROM = ("pyproject.toml", "constraints.txt")
+LINT_IMPORTS = "from importlinter.cli import lint_imports_command as lint; lint()"
+LOOKS = (  # what `make check` asks of the text before it runs a test
+    ("-m", "ruff", "check"),
+    ("-m", "ruff", "format", "--check"),
+    ("-c", LINT_IMPORTS, "--no-logo", "--no-cache"),
+    ("-m", "mypy"),
+)
 
 
 class Mend(Exception):
@@ -192,13 +199,11 @@ def test(*arguments: str) -> int:
 
 
 def check(*arguments: str) -> int:
-    """Lint, then the tests not marked slow or browser."""
+    """Lint, imports and types, then the tests not marked slow or browser; tells all it finds."""
     setup()
-    lint = _python("-m", "ruff", "check", threads=1) or _python(
-        "-m", "ruff", "format", "--check", threads=1
-    )
+    found = [_python(*tool, threads=1) for tool in LOOKS]
     fast = ["tests", "-q", "-m", "not slow and not browser", "-n", "2", "--dist", "loadfile"]
-    return _python("-m", "pytest", *fast, *arguments, threads=1) or lint
+    return max(*found, _python("-m", "pytest", *fast, *arguments, threads=1))
 
 
 def lab() -> int:
@@ -230,7 +235,7 @@ def bench(*arguments: str) -> int:
 def clean() -> int:
     """Remove everything the other targets make, except figures/."""
     made = [VENV, ROOT / "build", *ROOT.glob("*.egg-info")]
-    made += [ROOT / name for name in (".hypothesis", ".pytest_cache", ".ruff_cache")]
+    made += [ROOT / name for name in (".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache")]
     for package in ("hmnet_lite", "kernels", "tests", "tools", "book", "notebooks"):
         made += [*(ROOT / package).rglob("__pycache__"), *(ROOT / package).rglob(".ipynb_check*")]
     for path in made:

@@ -213,7 +213,7 @@ def heard(support_scan, query_scan, pixel: tuple[int, int], sizes, *, ratio: int
         for k, step in enumerate(steps[: query_scan[3].shape[1]])
     ]  # fmt: skip
     support, query = (torch.stack(line, dim=1) for line in zip(*lines, strict=True))
-    return sum(from_sequences(support, *sizes[0])), sum(from_sequences(query, *sizes[1], ratio))
+    return sum(from_sequences(support, *sizes[0])), sum(from_sequences(query, height, width, ratio))
 
 
 def one_direction(scan, k: int):

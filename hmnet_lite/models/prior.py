@@ -124,5 +124,4 @@ def _sharpest(maps: list[Tensor], sharpness: list[Tensor]) -> Tensor:
     Maps (batch, shots, height, width) and sharpness (batch, shots), one of each a kind.
     """
     winner = torch.stack(sharpness).argmax(0)[None, ..., None, None]
-    maps = torch.stack(maps)
-    return maps.take_along_dim(winner, dim=0)[0]
+    return torch.stack(maps).take_along_dim(winner, dim=0)[0]

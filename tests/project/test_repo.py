@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name as canonical
 
 from tools.notebooks import in_order, strip
+from tools.workbook import LOOKS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -225,13 +226,11 @@ def test_the_samples_stay_small():
     assert sum(sizes) <= 12_000_000
 
 
-@pytest.mark.slow  # `make check` lints by itself
-def test_lint():
-    for command in (["check"], ["format", "--check"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command], cwd=ROOT, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.slow  # `make check` looks by itself
+@pytest.mark.parametrize("tool", LOOKS, ids=["lint", "format", "imports", "types"])
+def test_lint_imports_and_types(tool):
+    done = subprocess.run([sys.executable, *tool], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # ---- notebooks ------------------------------------------------------------------------------
