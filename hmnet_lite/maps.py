@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -82,6 +83,13 @@ def reading_order(height: int, width: int, ratio: int = 1) -> Tensor:
     pixel = torch.arange(1, 1 + height * width).view(1, 1, height, width)
     lines = to_sequences(pixel, ratio)[0, :, 0]
     return lines[lines > 0].view(DIRECTIONS, -1) - 1
+
+
+def reading_times(order: np.ndarray) -> np.ndarray:
+    """(length,) cells in reading order → (length,) the time at which each cell is read, from 0."""
+    times = np.empty(len(order), dtype=int)
+    times[np.asarray(order)] = np.arange(len(order))
+    return times
 
 
 @lru_cache(maxsize=64)

@@ -1,13 +1,15 @@
-"""A notebook in JupyterLab in a real Chromium, for tests that move widgets as a reader would.
+"""Notebooks in JupyterLab in a real Chromium, for tests that move widgets as a reader would.
 
-    with open_notebook(Path("notebooks/04_x.ipynb"), tmp_path) as page:
+    with lab.open("import numpy as np", "widget(...)") as page:
         page.run_all()
         before = page.picture()
         page.press("ArrowRight", slider=0)
         page.wait_for_other_picture(before)
         assert page.errors == []
 
-Tests that use it are marked `browser`; without a Chromium they skip and say so.
+`start_lab` starts one JupyterLab and one Chromium for all tests of a module; every notebook has a
+window and a kernel of its own. Without a Chromium the tests skip and say so. While Chromium is
+held open no other event loop can run, so all such tests live in one module.
 """
 
 import contextlib
@@ -23,6 +25,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -46,6 +49,7 @@ READY = """() => {
     const panel = window.jupyterapp?.shell.currentWidget;
     return panel?.context?.isReady && panel.sessionContext?.session?.kernel?.status === "idle";
 }"""
+SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
 RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
 ERRORS = """() => window.jupyterapp.shell.currentWidget.context.model.toJSON().cells
     .flatMap(cell => cell.outputs ?? []).filter(output => output.output_type === "error")
@@ -99,33 +103,59 @@ class NotebookPage:
         return path
 
 
+class Lab:
+    """A running JupyterLab and the Chromium that looks at it."""
+
+    def __init__(self, chromium, folder: Path, address: str, token: str):
+        self.chromium, self.folder, self.address, self.token = chromium, folder, address, token
+        self.opened = 0
+
+    @contextlib.contextmanager
+    def open(self, *cells: str) -> Iterator[NotebookPage]:
+        """Open a new notebook with these code cells in a window of its own."""
+        self.opened += 1
+        path = self.folder / "notebooks" / f"{self.opened:02d}.ipynb"
+        write_notebook(path, *cells)
+        window = self.chromium.new_context(viewport={"width": 1200, "height": 900})
+        try:
+            opened = NotebookPage(window.new_page())
+            where = f"lab/tree/notebooks/{path.name}?reset&token={self.token}"
+            opened.page.goto(f"{self.address}/{where}")
+            opened.page.wait_for_function(READY, timeout=60_000)
+            yield opened
+            opened.page.evaluate(SHUT_DOWN)
+        finally:
+            window.close()
+
+
 @contextlib.contextmanager
-def open_notebook(notebook: Path, folder: Path) -> Iterator[NotebookPage]:
-    """Open a copy of the notebook in JupyterLab and Chromium.
+def start_lab(folder: Path) -> Iterator[Lab]:
+    """One JupyterLab and one Chromium.
 
     Args:
-        notebook: any notebook; the file itself is never written.
-        folder: an empty folder. The copy lies in its `notebooks/`, beside a `figures/`.
+        folder: an empty folder; notebooks lie in its `notebooks/`.
     """
     browser = find_browser()
     if not browser:
         pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)} is installed")
     from playwright.sync_api import sync_playwright
 
-    for name in ("notebooks", "figures"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    shutil.copy(notebook, folder / "notebooks")
+    (folder / "notebooks").mkdir()
     sandbox = [] if os.geteuid() else ["--no-sandbox"]  # root cannot have Chromium's sandbox
     with _jupyterlab(folder) as (address, token), sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=[*QUIET, *sandbox])
         try:
-            opened = NotebookPage(chromium.new_page(viewport={"width": 1200, "height": 900}))
-            path = f"lab/tree/notebooks/{notebook.name}?token={token}"
-            opened.page.goto(f"{address}/{path}")
-            opened.page.wait_for_function(READY, timeout=60_000)
-            yield opened
+            yield Lab(chromium, folder, address, token)
         finally:
             chromium.close()
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    """A notebook of these code cells; returns its path."""
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    code = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=code, metadata=kernel), path)
+    return path
 
 
 def find_browser() -> str | None:

@@ -24,6 +24,12 @@ YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 #: for methods and curves, in this order; neighbours differ in lightness, too
 CYCLE = (BLUE, ORANGE, GREEN, SKY, VERMILLION, BLACK, PURPLE)
 DASHES = ("-", "--", ":", "-.")
+MARKERS = "os^Dvp*"
+SIGNED = "PuOr_r"  # purple below zero, white at zero, orange above: for every kind of colour vision
+
+#: how the four traversals are called under pictures, in the order of `maps.reading_order`
+DIRECTION_NAMES = ("→ by rows", "↓ by columns", "← rows backwards", "↑ columns backwards")
+GAP_LABELS = {"same": "same", "sibling": "sibling", "cross": "cross", "held_out": "held-out"}
 
 WIDTH = 9.0  # inches; 900 px at 100 dpi, what a notebook shows without shrinking it
 STYLE = {
@@ -82,6 +88,11 @@ def outline(ax: Axes, mask: np.ndarray) -> None:
         )  # fmt: skip
         lines.set_path_effects([withStroke(linewidth=4, foreground=BLACK)])
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+
+
+def pale(image: np.ndarray, strength: float = 0.5) -> np.ndarray:
+    """Nearer to white, so that lines on it are seen: uint8, of the image's shape."""
+    return (255 - strength * (255 - np.asarray(image, float))).round().astype(np.uint8)
 
 
 def joined(*words: str) -> str:

@@ -1,17 +1,15 @@
 """Figures of the published HMNet: its map with shapes, parity, what it costs.
 
-As in `figures`: one function a figure, arrays in, a matplotlib Figure out.
+One function a figure: arrays in, a matplotlib Figure out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from hmnet_lite.machine import Timeline
 from hmnet_lite.workbook.figures.parts import (
@@ -27,109 +25,6 @@ from hmnet_lite.workbook.figures.parts import (
     outline,
     picture,
 )
-
-_LOOKS = {
-    "given": dict(facecolor="white", edgecolor="0.4"),
-    "frozen": dict(facecolor="#d9d9d9", edgecolor="0.4"),
-    "computed": dict(facecolor="#fbe6c0", edgecolor=ORANGE),
-    "trained": dict(facecolor="#cfe3f1", edgecolor=BLUE),
-}
-_MEANING = {
-    "given": "given",
-    "frozen": "frozen",
-    "computed": "computed, nothing learned",
-    "trained": "trained on episodes",
-}
-_BOXES = {
-    # name: (left, bottom, width, height, text, kind)
-    "query": (0, 44, 11, 8, "query\npicture", "given"),
-    "support": (0, 27, 11, 8, "support\npictures", "given"),
-    "masks": (0, 11, 11, 8, "support\nmasks", "given"),
-    "backbone": (16, 26, 11, 27, "backbone\n\nResNet-50\nor VGG-16", "frozen"),
-    "base": (36, 47, 16, 8, "base learner\n(PSPNet head)", "frozen"),
-    "prior": (36, 33, 16, 8, "two priors", "computed"),
-    "merge": (36, 15, 16, 11, "reduce,\nprototype,\nmerge", "trained"),
-    "style": (66, 1, 14, 7, "style distance", "computed"),
-    "mixer": (66, 14, 14, 13, "Mamba mixer\n\nself, hybrid,\nself, …", "trained"),
-    "decoder": (66, 36, 14, 8, "decoder\n(ASPP)", "trained"),
-    "ensemble": (89.5, 15, 10.5, 30, "ensemble\n\nwhom to\nbelieve?", "trained"),
-}
-# shape's name: (where it is written, alignment, what is written before it)
-_LABELS = {
-    "picture": ((5.5, 53.3), "center", ""),
-    "low": ((22, 12.6), "left", "F2  "),
-    "mid": ((22, 10.2), "left", "F3  "),
-    "deep": ((32.3, 44.2), "left", "F4\n"),
-    "base": ((50, 44.2), "left", "Fb  "),
-    "prior": ((44.7, 29.6), "left", ""),
-    "mask": ((12, 18.4), "left", ""),
-    "query_in": ((59, 25.4), "center", ""),
-    "support_in": ((59, 16.6), "center", ""),
-    "query_out": ((73.8, 31.5), "left", ""),
-    "meta_logits": ((80.6, 41.4), "left", ""),
-    "base_foreground": ((74, 52.3), "center", ""),
-    "style_distance": ((80.6, 6), "left", "ψ  "),
-    "scores": ((94.7, 11.3), "center", ""),
-}
-
-
-@plt.rc_context(STYLE)
-def published_map(shapes: Mapping[str, Sequence[int]]) -> Figure:
-    """The published HMNet as boxes and arrows, with the shape of what goes along each arrow.
-
-    Args:
-        shapes: name to a shape without its batch axis. Names: picture, mask, low, mid, deep, base,
-            prior, query_in, support_in, query_out, meta_logits, base_foreground, style_distance,
-            scores.
-
-    Raises:
-        ValueError: a shape is missing or not known.
-    """
-    if set(shapes) != set(_LABELS):
-        raise ValueError(f"shapes has {sorted(shapes)}; expected {sorted(_LABELS)}")
-    figure, ax = plt.subplots(figsize=(WIDTH, 5.3), layout="constrained")
-    ax.set(xlim=(-0.5, 100.5), ylim=(-6, 58))
-    ax.set_axis_off()
-    for left, bottom, width, height, text, kind in _BOXES.values():
-        shape = "round,pad=0,rounding_size=1.2"
-        ax.add_patch(
-            FancyBboxPatch((left, bottom), width, height, boxstyle=shape, lw=1.5, **_LOOKS[kind])
-        )
-        ax.text(left + width / 2, bottom + height / 2, text, ha="center", va="center", fontsize=9.5)
-
-    def arrow(*points: tuple[float, float]) -> None:
-        for start, end in pairwise(points[:-1]):
-            ax.plot(*zip(start, end, strict=True), color=BLACK, lw=1.2, solid_capstyle="round")
-        style = dict(arrowstyle="-|>", mutation_scale=11, lw=1.2, color=BLACK, shrinkA=0, shrinkB=0)
-        ax.add_patch(FancyArrowPatch(points[-2], points[-1], **style))
-
-    arrow((11, 48), (16, 48))
-    arrow((11, 31), (16, 31))
-    arrow((27, 51), (36, 51))  # F4 to the base learner
-    arrow((31.5, 51), (31.5, 38.5), (36, 38.5))  # F4 to the priors
-    arrow((49, 47), (49, 41))  # Fb to the priors
-    arrow((52, 51), (94.7, 51), (94.7, 45))  # base foreground
-    arrow((44, 33), (44, 26))  # priors to the merge
-    arrow((21, 26), (21, 4.5), (66, 4.5))  # F2 to the style distance
-    arrow((24, 26), (24, 23), (36, 23))  # F2 and F3 to the merge
-    arrow((11, 17), (36, 17))  # masks to the merge
-    arrow((33.5, 17), (33.5, 35.5), (36, 35.5))  # masks to the priors
-    arrow((52, 23.8), (66, 23.8))
-    arrow((52, 18.2), (66, 18.2))
-    arrow((73, 27), (73, 36))
-    arrow((80, 40), (89.5, 40))
-    arrow((80, 4.5), (86, 4.5), (86, 22), (89.5, 22))
-    arrow((94.7, 15), (94.7, 12.7))
-    for name, ((x, y), side, before) in _LABELS.items():
-        text = before + " × ".join(map(str, shapes[name]))
-        ax.text(x, y, text, ha=side, va="center", fontsize=8.5, color="0.25")
-    for x, y, text in ((59, 22.3, "query"), (59, 19.7, "support"),
-                       (94.7, 7.6, "background,\nforeground")):  # fmt: skip
-        ax.text(x, y, text, ha="center", va="center", fontsize=8.5)
-    for left, (kind, meaning) in zip((0, 14, 29, 60), _MEANING.items(), strict=True):
-        ax.add_patch(plt.Rectangle((left, -5.5), 3, 2.6, lw=1.2, **_LOOKS[kind]))
-        ax.text(left + 4, -4.2, meaning, va="center", fontsize=9)
-    return figure
 
 
 @plt.rc_context(STYLE)

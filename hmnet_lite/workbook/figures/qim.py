@@ -1,7 +1,7 @@
 """Figures of who is heard: along the dial, by a scan and by QIM, and what the skip's slip does.
 
-As in `figures`: one function a figure, arrays in, a matplotlib Axes or Figure out. The support is
-blue and the query orange, as in `figure_states`.
+One function a figure: arrays in, a matplotlib Axes or Figure out. The support is
+blue and the query orange, as in `state`.
 """
 
 from __future__ import annotations
@@ -11,28 +11,29 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from hmnet_lite.workbook.figures.algorithms import SIGNED
 from hmnet_lite.workbook.figures.parts import (
     BLACK,
     BLUE,
     CYCLE,
     DASHES,
+    GAP_LABELS,
+    MARKERS,
     ORANGE,
+    SIGNED,
     SKY,
     STYLE,
     VERMILLION,
     WIDTH,
     YELLOW,
+    pale,
     picture,
 )
-from hmnet_lite.workbook.figures.task import GAP_LABELS
 
-MARKERS = "os^D"
 #: who writes into an output, in the order of bars: colour and hatch
 WRITERS = {
     "support": (BLUE, ""),
@@ -248,9 +249,9 @@ def who_is_heard(
         axes, images, (maps[0], others), colours, titles, strict=True
     ):
         grey = np.asarray(image, float).mean(-1, keepdims=True)
-        picture(ax, np.broadcast_to(255 - 0.45 * (255 - grey), image.shape).astype(np.uint8), title)
+        picture(ax, np.broadcast_to(pale(grey, 0.45), image.shape), title)
         veil = np.zeros((*loud.shape, 4))
-        veil[..., :3] = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        veil[..., :3] = to_rgb(colour)
         veil[..., 3] = 0.9 * np.sqrt(loud / loudest)  # the root lets faint ones show
         extent = (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
         ax.imshow(veil, extent=extent, interpolation="nearest")

@@ -1,6 +1,6 @@
 """Figures of the scan itself: sampled curves, kernels as matrices, selection, scores over seeds.
 
-As in `figures`: one function a figure, arrays in, matplotlib Axes or a Figure out.
+One function a figure: arrays in, matplotlib Axes or a Figure out.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from hmnet_lite.workbook.figures.parts import (
     BLUE,
     CYCLE,
     DASHES,
+    MARKERS,
     ORANGE,
     STYLE,
     VERMILLION,
     WIDTH,
 )
 
-MARKERS = "osD^v"
 SAMPLED_COLOURS = (BLUE, VERMILLION, ORANGE)
 
 

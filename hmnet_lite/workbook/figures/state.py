@@ -1,6 +1,6 @@
 """Figures of the hidden state: what it holds, how it forgets, where the scan is.
 
-As in `figures`: one function a figure, arrays in, matplotlib Axes or a Figure out. Where parts of a
+One function a figure: arrays in, matplotlib Axes or a Figure out. Where parts of a
 state or pieces of a line are drawn, the support's are blue and the query's orange.
 """
 
@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
@@ -21,6 +22,7 @@ from hmnet_lite.workbook.figures.parts import (
     BLUE,
     CYCLE,
     DASHES,
+    DIRECTION_NAMES,
     ORANGE,
     STYLE,
     VERMILLION,
@@ -28,11 +30,10 @@ from hmnet_lite.workbook.figures.parts import (
     YELLOW,
     grid,
     joined,
+    pale,
     picture,
 )
 
-#: how the four traversals are called under pictures, in the order of `traverse`
-DIRECTION_NAMES = ("→ by rows", "↓ by columns", "← rows backwards", "↑ columns backwards")
 BAND = (10, 90)  # percentiles over episodes
 SUPPORT_COLOUR, QUERY_COLOUR = BLUE, ORANGE
 PATH_COLOURS = "plasma"  # dark blue to yellow, ever lighter: told apart by any colour vision
@@ -135,13 +136,13 @@ def reading_orders(
 
     Args:
         image: (H, W, 3) uint8.
-        orders: (directions, length) of row · width + column, from `traverse.reading_order`.
+        orders: (directions, length) of row · width + column, from `maps.reading_order`.
         size: (height, width) of the map that is scanned.
         ratio: the map is cut into ratio × ratio patches, outlined in white.
     """
     figure, axes = grid(len(orders), columns=len(orders), largest=2.6, above=0.3)
     for ax, order, name in zip(axes, orders, DIRECTION_NAMES, strict=False):
-        picture(ax, _pale(image, 0.4), name)
+        picture(ax, pale(image, 0.4), name)
         x, y = _centres(order, size, image.shape)
         _patch_lines(ax, image.shape, ratio)
         points = np.stack([x, y], axis=-1)
@@ -296,15 +297,15 @@ def scan_position(
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(WIDTH, 3.4), width_ratios=(1, 1.9), layout="constrained"
     )
-    picture(left, _pale(image), f"{step} of {len(order)} pixels read")
+    picture(left, pale(image), f"{step} of {len(order)} pixels read")
     _patch_lines(left, image.shape, ratio)
     cell = image.shape[0] / size[0], image.shape[1] / size[1]
     # the memory of the query: cells read since the last recap, the newest the strongest
     read = np.zeros((*size, 4))
     rows, columns = np.divmod(order[:step], size[1])
     since = (step - 1) // (len(order) // ratio**2) * (len(order) // ratio**2)
-    read[rows, columns] = (*_rgb(QUERY_COLOUR), 0.25)
-    read[rows[since:], columns[since:]] = (*_rgb(QUERY_COLOUR), 0.6)
+    read[rows, columns] = to_rgba(QUERY_COLOUR, 0.25)
+    read[rows[since:], columns[since:]] = to_rgba(QUERY_COLOUR, 0.6)
     left.imshow(read, extent=(-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5))
     left.add_patch(
         plt.Rectangle(
@@ -322,15 +323,6 @@ def scan_position(
     right.set(xlabel="query pixels read", ylabel="support's share (%)", ylim=(0, 102))
     right.margins(x=0.02)
     return figure
-
-
-def _pale(image: np.ndarray, strength: float = 0.5) -> np.ndarray:
-    """Nearer to white, so that lines on it are seen."""
-    return (255 - strength * (255 - np.asarray(image, float))).round().astype(np.uint8)
-
-
-def _rgb(colour: str) -> tuple[float, ...]:
-    return tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
 
 
 def _centres(order: np.ndarray, size: tuple[int, int], shape: tuple[int, ...]):

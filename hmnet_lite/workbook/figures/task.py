@@ -1,28 +1,19 @@
-"""One function a figure: arrays in, matplotlib Axes (or a Figure for grids) out.
-
-Nothing is computed here that matters beyond the picture, so every figure can be checked on its
-numbers. ``save`` writes any of them as a small PNG.
-"""
+"""Figures of the task: episodes, predictions, tables of pictures, grids of pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 
-from hmnet_lite.scoring.evaluate import FLOORS, METRICS, Cell, Report
 from hmnet_lite.scoring.metrics import as_mask, mask_iou
 from hmnet_lite.workbook.figures.parts import (
-    BLACK,
     BLUE,
-    CYCLE,
-    DASHES,
     STYLE,
     VERMILLION,
     WIDTH,
@@ -31,28 +22,10 @@ from hmnet_lite.workbook.figures.parts import (
     joined,
     outline,
     picture,
-    png,
-    save,
-    show,
 )
-
-__all__ = [
-    "contact_sheet",
-    "episode_picture",
-    "forgetting_curve",
-    "paint_prediction",
-    "png",
-    "prediction_grid",
-    "results_bars",
-    "running_mean",
-    "save",
-    "show",
-    "training_curves",
-]
 
 #: how a prediction is marked, pixel by pixel
 HIT, FALSE_ALARM, MISSED = BLUE, VERMILLION, YELLOW
-GAP_LABELS = {"same": "same", "sibling": "sibling", "cross": "cross", "held_out": "held-out"}
 
 
 @plt.rc_context(STYLE)
@@ -158,196 +131,88 @@ def paint_prediction(image: np.ndarray, prediction: Any, target: np.ndarray) -> 
         (FALSE_ALARM, found & (truth == 0)),
         (MISSED, ~found & (truth == 1)),
     ):
-        tint = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=float)
+        tint = 255 * np.array(to_rgb(colour))
         painted[where] = 0.75 * tint + 0.25 * grey[where]
     return painted.round().astype(np.uint8)
 
 
 @plt.rc_context(STYLE)
-def training_curves(
-    histories: Mapping[str, Any], *, against: str = "step", smooth: float = 0.05
+def picture_table(
+    rows: Mapping[str, Sequence[np.ndarray]],
+    columns: Sequence[str] = (),
+    *,
+    masks: Mapping[str, Sequence[np.ndarray]] | None = None,
+    captions: Mapping[str, Sequence[str]] | None = None,
+    side: float | None = None,
 ) -> Figure:
-    """Loss and IoU of the training batches, one colour a run: each step faint, a running mean bold.
+    """Pictures in labelled rows, under column titles.
 
     Args:
-        histories: name to an object with ``loss``, ``iou`` (in [0, 1]) and ``seconds``, one entry a
-            step, such as :class:`hmnet_lite.training.loop.History`.
-        against: "step" or "seconds" (shown in minutes) on the horizontal axis.
-        smooth: width of the running mean, as a share of the run.
+        rows: row's name to its pictures, (H, W, 3) uint8 each, as many in every row.
+        columns: one title for each column, or none.
+        masks: row's name to (H, W) masks of {0, 1, 255} to outline in its pictures.
+        captions: row's name to a line above each of its pictures.
+        side: of a picture, in inches; by default they fill the notebook's width.
 
     Raises:
-        ValueError: ``against`` is neither, or a run has no steps.
+        ValueError: no pictures, rows of different lengths, or another number of titles.
     """
-    if against not in ("step", "seconds"):
-        raise ValueError(f"against is {against!r}; expected 'step' or 'seconds'")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.4), layout="constrained")
-    for turn, (name, history) in enumerate(histories.items()):
-        steps = len(history.loss)
-        if not steps:
-            raise ValueError(f"{name!r} has no steps to draw; expected at least one")
-        colour, dash = CYCLE[turn % len(CYCLE)], DASHES[turn % len(DASHES)]
-        x = np.arange(1, steps + 1) if against == "step" else np.asarray(history.seconds) / 60
-        for ax, y in ((left, np.asarray(history.loss)), (right, 100 * np.asarray(history.iou))):
-            ax.plot(x, y, color=colour, alpha=0.2, linewidth=0.8)
-            ax.plot(x, running_mean(y, round(smooth * steps)), dash, color=colour, label=name)
-    for ax, label in ((left, "loss"), (right, "IoU of the batch (%)")):
-        ax.set(ylabel=label, xlabel="step" if against == "step" else "training time (minutes)")
-        ax.margins(x=0)
-    left.set_ylim(bottom=0)
-    right.set_ylim(0, 100)
-    if len(histories) > 1:
-        figure.legend(
-            *left.get_legend_handles_labels(), loc="outside upper center", ncols=len(histories)
-        )
+    lengths = {name: len(line) for name, line in rows.items()}
+    if not lengths or len(set(lengths.values())) != 1 or not all(lengths.values()):
+        raise ValueError(f"rows hold {lengths} pictures; expected as many in each, at least one")
+    count = next(iter(lengths.values()))
+    if columns and len(columns) != count:
+        raise ValueError(f"{len(columns)} column titles for {count} columns; expected one each")
+    masks, captions = masks or {}, captions or {}
+    label = 0.11 * max(map(len, rows)) + 0.1  # inches that the longest row name takes
+    side = side or min((WIDTH - label) / count, 2.4)
+    height = sum(side + (0.22 if name in captions else 0.04) for name in rows)
+    height += 0.22 if columns else 0
+    figure, axes = plt.subplots(
+        len(rows), count, figsize=(label + side * count, height), layout="constrained",
+        squeeze=False,
+    )  # fmt: skip
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
+    for row, (line, (name, images)) in enumerate(zip(axes, rows.items(), strict=True)):
+        tops = columns if columns and row == 0 else [""] * count
+        words = zip(tops, captions.get(name, [""] * count), strict=True)
+        for position, (ax, image, above) in enumerate(zip(line, images, words, strict=True)):
+            picture(ax, image, "\n".join(filter(None, above)))
+            if name in masks:
+                outline(ax, masks[name][position])
+        line[0].annotate(
+            name, (0, 0.5), (-6, 0), xycoords="axes fraction", textcoords="offset points",
+            ha="right", va="center", fontsize=STYLE["axes.titlesize"],
+        )  # fmt: skip
     return figure
 
 
-def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """Mean of the up to ``width`` values centred on each; fewer at the ends, so nothing is cut."""
-    half = max(width, 1) // 2
-    sums = np.concatenate([[0.0], np.cumsum(values, dtype=float)])
-    at = np.arange(len(values))
-    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
-    return (sums[high] - sums[low]) / (high - low)
-
-
 @plt.rc_context(STYLE)
-def results_bars(
-    report: Report,
-    *,
-    metric: str = "miou",
-    floors: Collection[str] = tuple(FLOORS),
-    ax: Axes | None = None,
-) -> Axes:
-    """Methods x gaps as bars in percent, whiskers for the spread over seeds, floors as lines.
+def pixel_grids(grids: Mapping[str, np.ndarray], *, side: float = 1.9) -> Figure:
+    """Small masks, every pixel with its value: 1 dark, 0 light, 255 hatched.
 
     Args:
-        report: what to show.
-        metric: "miou" or "fb_iou".
-        floors: methods drawn as lines across each gap's bars instead of bars.
-        ax: where to draw; a new figure by default.
-
-    Raises:
-        ValueError: the report has no method but floors, or no such metric.
+        grids: title to (H, W) integers or bools in {0, 1, 255}.
+        side: of a grid, in inches.
     """
-    bars = [method for method in report.methods if method not in floors]
-    lines = [method for method in report.methods if method in floors]
-    if not bars:
-        raise ValueError(
-            f"nothing to draw bars of: the report has {', '.join(lines) or 'no rows'}; expected "
-            "a method that is not a floor"
-        )
-    ax = ax or plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")[1]
-    halo = [withStroke(linewidth=3, foreground="white")]
-    width, spread, handles = 0.8 / len(bars), False, []
-    for turn, method in enumerate(bars):
-        at, cells = _where_tested(report, method, metric)
-        x = at + (turn - (len(bars) - 1) / 2) * width
-        means = np.array([100 * cell.mean for cell in cells])
-        stds = np.array([100 * (cell.std or 0) for cell in cells])
-        handles.append(
-            ax.bar(
-                x, means, 0.92 * width, label=method, color=CYCLE[turn % len(CYCLE)],
-                edgecolor="white", hatch="//" if turn >= len(CYCLE) else None,
-            )
-        )  # fmt: skip
-        several = [cell.std is not None for cell in cells]
-        if any(several):
-            spread = True
-            ax.errorbar(
-                x[several], means[several], stds[several], fmt="none", ecolor="0.2", capsize=4,
-                elinewidth=1.5,
-            )  # fmt: skip
-        for position, mean, std in zip(x, means, stds, strict=True):
-            ax.annotate(
-                f"{mean:.1f}", (position, mean + std), (0, 3), textcoords="offset points",
-                ha="center", fontsize=10, path_effects=halo, zorder=5,
-            )  # fmt: skip
-    for turn, method in enumerate(lines):
-        at, cells = _where_tested(report, method, metric)
-        handles.append(
-            ax.hlines(
-                [100 * cell.mean for cell in cells], at - 0.44, at + 0.44, colors=BLACK,
-                linestyles=DASHES[1:][turn % 3], linewidth=1.5, path_effects=halo, zorder=4,
-                label=f"floor: {method}",
-            )
-        )  # fmt: skip
-    ax.set_xticks(range(len(report.gaps)), [GAP_LABELS[gap] for gap in report.gaps])
-    ax.set(
-        xlabel="gap between support and query",
-        ylabel=f"{METRICS[metric]} (%)" + (", mean ± std over seeds" if spread else ""),
+    figure, axes = plt.subplots(
+        1, len(grids), figsize=(side * len(grids), side + 0.3), layout="constrained", squeeze=False
     )
-    ax.tick_params(axis="x", length=0)
-    ax.margins(y=0.1)
-    ax.set_ylim(bottom=0)
-    ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
-    return ax
-
-
-def _where_tested(report: Report, method: str, metric: str) -> tuple[np.ndarray, list[Cell]]:
-    """Positions of the gaps at which ``method`` was tested, and its cells there."""
-    cells = [report.cell(method, gap, metric) for gap in report.gaps]
-    return np.flatnonzero([cell is not None for cell in cells]), [c for c in cells if c]
-
-
-@plt.rc_context(STYLE)
-def forgetting_curve(
-    x: np.ndarray,
-    curves: Mapping[str, np.ndarray],
-    *,
-    xlabel: str = "position along the query scan (pixels)",
-    ax: Axes | None = None,
-) -> Axes:
-    """How much of the hidden state still comes from the support, along the scan of the query.
-
-    Args:
-        x: (n,) positions.
-        curves: name to (n,) shares in [0, 1]; drawn in percent.
-        xlabel: what ``x`` counts.
-        ax: where to draw; a new figure by default.
-
-    Raises:
-        ValueError: a curve has another length than ``x``, or values outside [0, 1].
-    """
-    x = np.asarray(x)
-    ax = ax or plt.subplots(figsize=(WIDTH, 3.8), layout="constrained")[1]
-    for turn, (name, curve) in enumerate(curves.items()):
-        share = np.asarray(curve, dtype=float)
-        if share.shape != x.shape:
-            raise ValueError(f"{name!r} has shape {share.shape}, x {x.shape}; expected the same")
-        if not ((share >= 0) & (share <= 1)).all():  # False for NaN, too
-            raise ValueError(
-                f"{name!r} goes from {share.min()} to {share.max()}; expected shares in [0, 1]"
-            )
-        colour, dash = CYCLE[turn % len(CYCLE)], DASHES[turn % len(DASHES)]
-        ax.plot(x, 100 * share, dash, color=colour, label=name)
-    ax.set(xlabel=xlabel, ylabel="support's share of the state (%)", ylim=(0, 102))
-    ax.margins(x=0)
-    if curves:
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
-    return ax
-
-
-@plt.rc_context(STYLE)
-def contact_sheet(
-    images: Sequence[np.ndarray], titles: Sequence[str], *, columns: int = 8
-) -> Figure:
-    """Many small pictures, row by row, each under its title.
-
-    Args:
-        images: (H, W, 3) or (H, W, 4) uint8 each; they need not be the same size.
-        titles: one for each.
-        columns: how many in a row.
-
-    Raises:
-        ValueError: no images, or another number of titles.
-    """
-    if not len(images) or len(images) != len(titles):
-        raise ValueError(
-            f"{len(images)} images and {len(titles)} titles; expected as many, and at least one"
-        )
-    figure, axes = grid(len(images), columns=min(columns, len(images)), largest=2.0, above=0.2)
-    for ax, image, title in zip(axes, images, titles, strict=False):
-        picture(ax, image, title)
-        ax.title.set_fontsize(8)
+    for ax, (title, values) in zip(axes[0], grids.items(), strict=True):
+        values = np.asarray(values).astype(int)
+        height, width = values.shape
+        ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", title=title)
+        ax.set_axis_off()
+        for (row, column), value in np.ndenumerate(values):
+            ax.add_patch(
+                plt.Rectangle(
+                    (column, row), 1, 1, facecolor=BLUE if value == 1 else "white",
+                    edgecolor="0.6", hatch="////" if value == 255 else None,
+                )
+            )  # fmt: skip
+            ax.text(
+                column + 0.5, row + 0.5, value, ha="center", va="center",
+                color="white" if value == 1 else "0.35", fontsize=10 if value == 255 else 12,
+                bbox=dict(facecolor="white", edgecolor="none", pad=1) if value == 255 else None,
+            )  # fmt: skip
     return figure

@@ -1,6 +1,6 @@
 """Figures of pictures as sequences: who is read when, who is near whom, who can see whom.
 
-As in `figures`: one function a figure, arrays in, a matplotlib Figure out.
+One function a figure: arrays in, a matplotlib Figure out.
 """
 
 from __future__ import annotations
@@ -12,8 +12,16 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from hmnet_lite.workbook.figures.parts import BLACK, STYLE, VERMILLION, WIDTH, YELLOW, grid
-from hmnet_lite.workbook.figures.state import DIRECTION_NAMES
+from hmnet_lite.maps import reading_times
+from hmnet_lite.workbook.figures.parts import (
+    BLACK,
+    DIRECTION_NAMES,
+    STYLE,
+    VERMILLION,
+    WIDTH,
+    YELLOW,
+    grid,
+)
 
 
 @plt.rc_context(STYLE)
@@ -21,7 +29,7 @@ def order_numbers(orders: np.ndarray, size: tuple[int, int]) -> Figure:
     """When each direction reads each cell: numbers from 1, early cells dark.
 
     Args:
-        orders: (directions, length) of row · width + column, from `traverse.reading_order`.
+        orders: (directions, length) of row · width + column, from `maps.reading_order`.
         size: (height, width).
     """
     figure, axes = grid(len(orders), columns=4, largest=2.3, above=0.3)
@@ -34,13 +42,6 @@ def order_numbers(orders: np.ndarray, size: tuple[int, int]) -> Figure:
                     color="white" if dark else "black")  # fmt: skip
         ax.set_title(name)
     return figure
-
-
-def reading_times(order: np.ndarray) -> np.ndarray:
-    """(length,) cells in reading order → (length,) the time at which each cell is read, from 0."""
-    times = np.empty(len(order), dtype=int)
-    times[np.asarray(order)] = np.arange(len(order))
-    return times
 
 
 @plt.rc_context(STYLE)

@@ -1,4 +1,4 @@
-"""Live pictures of notebook 06; built as those in `widgets`."""
+"""The live picture of notebook 06: whom the ensemble believes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live picture of notebook 05; see `widgets` for the rules."""
+"""The live picture of notebook 05: from where an output comes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def source_explorer(
 
     Args:
         pictures: name of an episode to its support and its query, (H, W, 3) uint8 each.
-        listen: (name, row, column) to the maps and shares that `figure_qim.who_is_heard` takes;
+        listen: (name, row, column) to the maps and shares that `figures.qim.who_is_heard` takes;
             asked once for each choice.
         size: (height, width) of the query's map.
         start: (row, column) shown first; the middle by default.

@@ -1,40 +1,16 @@
-"""Figures of scan algorithms and traversals show the numbers they are given."""
+"""Figures of scan algorithms show the numbers they are given."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from hmnet_lite.maps import reading_order
-from hmnet_lite.workbook.figures import algorithms, traversals
+from hmnet_lite.workbook.figures import algorithms
 
 
 @pytest.fixture(autouse=True)
 def closed():
     yield
     plt.close("all")
-
-
-@pytest.mark.parametrize("length", [1, 2, 8, 64])
-def test_a_tree_joins_what_is_there_and_finishes_every_prefix(length):
-    known = {(t, t) for t in range(1, length + 1)}
-    rounds = algorithms.tree_joins(length)
-    for joins in rounds:
-        made = set()
-        for left, right in joins:
-            assert {left, right} <= known and left[1] + 1 == right[0]  # of earlier rounds
-            made.add((left[0], right[1]))
-        assert not made & known and len(made) == len(joins)  # nothing twice
-        known |= made
-    assert {(1, t) for t in range(1, length + 1)} <= known
-    log = length.bit_length() - 1
-    assert sum(map(len, rounds)) == 2 * length - 2 - log
-    assert len(rounds) == max(2 * log - 1, 0)
-
-
-@pytest.mark.parametrize("length", [0, 3, 12])
-def test_a_tree_needs_a_power_of_two(length):
-    with pytest.raises(ValueError, match=f"length is {length}; expected a power of two"):
-        algorithms.tree_joins(length)
 
 
 def test_the_tree_is_drawn_with_prefixes_marked():
@@ -104,44 +80,3 @@ def test_the_roof_is_the_lower_of_both_limits():
     x, y = ax.lines[0].get_data()
     assert np.allclose(y, np.minimum(100, 50 * x)) and x[0] < 0.1 and x[-1] > 8
     assert [line.get_xydata().tolist() for line in ax.lines[1:]] == [[[0.1, 20]], [[8, 90]]]
-
-
-def test_reading_times_invert_an_order():
-    order = np.array([2, 0, 3, 1])
-    assert traversals.reading_times(order).tolist() == [1, 3, 0, 2]
-
-
-def test_numbers_tell_when_a_cell_is_read():
-    figure = traversals.order_numbers(reading_order(2, 3).numpy(), (2, 3))
-    numbers = [[int(text.get_text()) for text in ax.texts] for ax in figure.axes]
-    assert numbers == [
-        [1, 2, 3, 4, 5, 6],
-        [1, 3, 5, 2, 4, 6],
-        [6, 5, 4, 3, 2, 1],
-        [6, 4, 2, 5, 3, 1],
-    ]
-
-
-def test_distances_count_the_steps_back_and_leave_the_future_blank():
-    figure = traversals.distance_maps(reading_order(2, 3).numpy(), (2, 3), (1, 0))
-    rows, columns = (np.ma.filled(ax.images[0].get_array(), np.nan) for ax in figure.axes[:2])
-    assert np.array_equal(rows, [[3, 2, 1], [np.nan] * 3], equal_nan=True)
-    assert np.array_equal(columns, [[1, np.nan, np.nan], [np.nan] * 3], equal_nan=True)
-
-
-def test_fields_are_relative_and_only_zero_stays_white():
-    field = np.array([[4.0, 0.04], [1e-9, 0.0]])
-    figure = traversals.receptive_fields({"one": field}, decades=3)
-    shown = np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)
-    assert np.allclose(shown, [[1, 0.01], [1e-3, np.nan]], equal_nan=True)
-
-
-def test_a_picture_is_unrolled_in_reading_order():
-    image = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
-    order = reading_order(2, 3)[1].numpy()  # by columns: cells 0, 3, 1, 4, 2, 5
-    strip = traversals.unrolled(image, order, (2, 3), 4).axes[1].images[0].get_array()
-    assert np.array_equal(strip[0, :4], image.reshape(6, 3)[[0, 3, 1, 4]])
-    assert (strip[0, 4:] == 255).all()
-    for step, shape in ((0, (2, 3)), (7, (2, 3)), (1, (3, 2))):
-        with pytest.raises(ValueError, match="expected a step from 1 to 6"):
-            traversals.unrolled(image, order, shape, step)

@@ -8,9 +8,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from tests.browser import open_notebook
-from tests.project.test_browser_harness import write_notebook
-
 pytest.importorskip("ipywidgets", reason="needs the notebooks extra")
 
 from hmnet_lite.workbook.widgets.qim import source_explorer
@@ -50,30 +47,3 @@ def test_every_control_draws_another_picture_and_back():
     assert (knobs["row"].max, knobs["column"].max) == (7, 7)
     assert all(knob.description for knob in knobs.values())
     assert not plt.get_fignums(), "no figure is left open"
-
-
-@pytest.mark.browser
-@pytest.mark.slow
-def test_the_sliders_move_the_picture_in_a_browser(tmp_path):
-    cell = """
-import numpy as np
-from hmnet_lite.workbook.widgets.qim import source_explorer
-picture = np.full((64, 64, 3), 90, np.uint8)
-shares = {"support": 0.5, "own pixel": 0.25, "other query FG": 0.2, "query BG": 0.05}
-
-def listen(name, row, column):
-    return (np.eye(8), np.roll(np.eye(8), row + column, 0)), {"SRM": shares}
-
-pictures = {"same": (picture, picture), "cross": (255 - picture, picture)}
-source_explorer(pictures, listen, size=(8, 8))
-"""
-    with open_notebook(write_notebook(tmp_path / "sources.ipynb", cell), tmp_path / "lab") as page:
-        page.run_all()
-        before = page.picture()
-        page.press("ArrowRight", slider=0)
-        moved = page.wait_for_other_picture(before)
-        page.press("ArrowLeft", slider=1)
-        moved = page.wait_for_other_picture(moved)
-        page.page.get_by_label("gap").select_option("cross")
-        page.wait_for_other_picture(moved)
-        assert page.errors == []

@@ -7,11 +7,8 @@ matplotlib.use("Agg")
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
-from hmnet_lite.workbook.widgets.parts import scan_explorer
-from tests.browser import open_notebook
-from tests.project.test_browser_harness import write_notebook
+from hmnet_lite.workbook.widgets.state import scan_explorer
 
 
 def explorer(asked=None):
@@ -50,22 +47,3 @@ def test_a_share_is_asked_for_once_and_all_controls_are_named():
     assert asked[1:] == [("owl", 2, 3)]
     assert all(knob.description for knob in knobs.values())
     assert isinstance(knobs["step"], ipywidgets.IntSlider) and knobs["step"].max == 64
-
-
-@pytest.mark.browser
-@pytest.mark.slow
-def test_the_slider_moves_the_picture_in_a_browser(tmp_path):
-    cell = """
-import numpy as np
-from hmnet_lite.workbook.widgets.parts import scan_explorer
-pictures = {"owl": np.full((64, 64, 3), 90, np.uint8)}
-scan_explorer(pictures, lambda *_: np.linspace(1, 0.2, 64), ratios=(1, 2), size=(8, 8))
-"""
-    with open_notebook(write_notebook(tmp_path / "explorer.ipynb", cell), tmp_path / "lab") as page:
-        page.run_all()
-        before = page.picture()
-        page.press("ArrowRight")
-        moved = page.wait_for_other_picture(before)
-        page.page.get_by_label("support read").select_option("once")
-        page.wait_for_other_picture(moved)
-        assert page.errors == []

@@ -1,11 +1,13 @@
-"""Notebook 02's widget: its controls change the picture."""
+"""The state stepper: its controls change the picture, and it shows the scan's states."""
 
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
-from hmnet_lite.workbook.widgets.parts import state_stepper
-
-pytest.importorskip("ipywidgets", reason="needs the notebooks extra")
+from hmnet_lite.workbook.widgets.algorithms import state_stepper
 
 
 def test_stepping_through_a_scan_changes_the_picture():
@@ -29,7 +31,6 @@ def test_the_states_shown_are_the_scan_s(monkeypatch):
     shown = []
 
     def film(u, delta, A, states, *, step):
-        import matplotlib.pyplot as plt
 
         shown.append(states)
         return plt.figure(figsize=(1, 1))

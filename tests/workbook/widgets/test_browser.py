@@ -1,0 +1,170 @@
+"""Every widget in a real Chromium: its controls move the picture, by keyboard and by mouse.
+
+The first two tests are of the harness itself; see tests/browser.py.
+"""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.browser import start_lab
+from tests.workbook.widgets.test_training import REPLAY
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
+GREY = '''
+import struct, zlib
+import ipywidgets as widgets
+
+def png(grey):
+    """One grey pixel."""
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes([0, grey]))
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", pixels), chunk(b"IEND", b"")
+    return b"\\x89PNG\\r\\n\\x1a\\n" + b"".join(parts)
+
+slider = widgets.IntSlider(value=3, max=10, description="grey")
+image = widgets.Image(value=png(3), format="png", width=60)
+slider.observe(lambda change: setattr(image, "value", png(change["new"])), "value")
+widgets.VBox([slider, image])
+'''
+EXPLORERS = {
+    "discretisation_explorer": """
+import numpy as np
+from hmnet_lite.workbook.widgets.scan import discretisation_explorer
+tank = np.array([[-0.5]]), np.array([1.0])
+discretisation_explorer({"tank": tank}, lambda time: np.ones_like(time), (0.5, 1, 2, 4), duration=8)
+""",
+    "state_stepper": """
+import numpy as np
+from hmnet_lite.workbook.widgets.algorithms import state_stepper
+u, A = np.linspace(-1, 1, 16), -np.arange(1.0, 5)
+state_stepper(u, {"slow": np.full(16, 0.1), "fast": np.full(16, 0.5)}, A, start=5)
+""",
+    "traversal_chooser": """
+import numpy as np
+from hmnet_lite.workbook.widgets.traversals import traversal_chooser
+traversal_chooser(np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8))
+""",
+    "ensemble_explorer": """
+import numpy as np
+from hmnet_lite.workbook.widgets.published import ensemble_explorer
+image, disc = np.full((64, 64, 3), 90, np.uint8), np.hypot(*np.mgrid[-32:32, -32:32]) < 16
+few_shot = np.linspace(0, 1, 64)[None].repeat(64, 0)
+ensemble_explorer(image, disc.astype(np.uint8), few_shot, few_shot.T)
+""",
+}
+SCAN = """
+import numpy as np
+from hmnet_lite.workbook.widgets.state import scan_explorer
+pictures = {"owl": np.full((64, 64, 3), 90, np.uint8)}
+scan_explorer(pictures, lambda *_: np.linspace(1, 0.2, 64), ratios=(1, 2), size=(8, 8))
+"""
+SOURCES = """
+import numpy as np
+from hmnet_lite.workbook.widgets.qim import source_explorer
+picture = np.full((64, 64, 3), 90, np.uint8)
+shares = {"support": 0.5, "own pixel": 0.25, "other query FG": 0.2, "query BG": 0.05}
+
+def listen(name, row, column):
+    return (np.eye(8), np.roll(np.eye(8), row + column, 0)), {"SRM": shares}
+
+pictures = {"same": (picture, picture), "cross": (255 - picture, picture)}
+source_explorer(pictures, listen, size=(8, 8))
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with start_lab(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+def widget_cell(notebook):
+    """The committed notebook's own cell that makes its widget."""
+    cells = nbformat.read(NOTEBOOKS / notebook, as_version=4).cells
+    (cell,) = [c.source for c in cells if c.cell_type == "code" and c.source.startswith("widgets.")]
+    return cell
+
+
+def test_a_slider_moves_and_its_picture_follows(lab, tmp_path):
+    with lab.open("import torch", GREY) as page:
+        page.run_all()
+        first = page.picture()
+        page.press("ArrowRight")
+        second = page.wait_for_other_picture(first)
+        page.press("ArrowRight")
+        assert page.wait_for_other_picture(second) not in {first, second}
+        assert page.page.locator(".widget-readout").inner_text() == "5"
+        page.page.evaluate("() => console.error('heard')")
+        assert page.errors == ["heard"]  # nothing else went wrong, and an error is noticed
+        assert page.screenshot(tmp_path / "page.png").stat().st_size > 10_000
+        with pytest.raises(AssertionError, match="stayed the same"):
+            page.wait_for_other_picture(page.picture(), timeout=0.3)
+
+
+def test_a_failing_cell_is_told(lab):
+    with lab.open("1 / 0") as page, pytest.raises(AssertionError, match="ZeroDivisionError"):
+        page.run_all()
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_a_key_on_the_slider_moves_the_picture(lab, name):
+    with lab.open(EXPLORERS[name]) as page:
+        page.run_all()
+        before = page.picture()
+        page.press("ArrowRight")
+        page.wait_for_other_picture(before)
+        assert page.errors == []
+
+
+def test_notebook_00_turns_the_dial(lab):
+    imports = "from hmnet_lite.workbook.widgets import task as widgets"
+    with lab.open(imports, widget_cell("00_start_here.ipynb")) as page:
+        page.run_all()
+        before = page.picture()
+        page.press("ArrowRight")
+        sibling = page.wait_for_other_picture(before)
+        page.page.get_by_label("show the answer").uncheck()
+        page.wait_for_other_picture(sibling)
+        assert page.errors == []
+
+
+def test_the_scan_explorer_steps_and_changes_its_recap(lab):
+    with lab.open(SCAN) as page:
+        page.run_all()
+        before = page.picture()
+        page.press("ArrowRight")
+        moved = page.wait_for_other_picture(before)
+        page.page.get_by_label("support read").select_option("once")
+        page.wait_for_other_picture(moved)
+        assert page.errors == []
+
+
+def test_the_source_explorer_follows_row_column_and_gap(lab):
+    with lab.open(SOURCES) as page:
+        page.run_all()
+        before = page.picture()
+        page.press("ArrowRight", slider=0)
+        moved = page.wait_for_other_picture(before)
+        page.press("ArrowLeft", slider=1)
+        moved = page.wait_for_other_picture(moved)
+        page.page.get_by_label("gap").select_option("cross")
+        page.wait_for_other_picture(moved)
+        assert page.errors == []
+
+
+def test_notebook_07_replays_its_training(lab):
+    with lab.open(REPLAY, widget_cell("07_training.ipynb")) as page:
+        page.run_all()
+        before = page.picture()
+        page.press("ArrowLeft")
+        half = page.wait_for_other_picture(before)
+        page.press("ArrowLeft", slider=1)
+        page.wait_for_other_picture(half)
+        assert page.errors == []
