@@ -17,15 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from hmnet_lite.data.emoji import render, tiles
+from hmnet_lite.data.emoji.protocol import FOLDS, GAPS, TRAINING_GAPS
 from hmnet_lite.data.emoji.scene import Scene, Thing, compose
 from hmnet_lite.data.episode import Episode
+from hmnet_lite.data.fields import integer, one_of, share
+from hmnet_lite.data.stream import Stream
 
 TRAIN_STYLES = ("twemoji", "noto", "noto-v1", "emojione", "openmoji")
 FLUENT_STYLES = ("fluent-3d", "fluent-emoji-flat", "fluent-emoji")
-GAPS = ("same", "sibling", "cross", "held_out")
-TRAIN_GAPS = ("same", "cross")
 SPLITS = ("train", "test")
-FOLDS = 4
 GENERATOR = 3  # raise it whenever the same parameters would give another scene
 SUPPORT_VISIBLE = 0.8  # at least this share of a support's target shows
 SUPPORT_AREA = 0.02  # and at least this share of the image
@@ -76,7 +76,8 @@ class EmojiEpisodes:
             larger, for its 2 %.
 
     Raises:
-        ValueError: an argument is not as above, or a data file is damaged.
+        TypeError, ValueError: an argument is not as above.
+        ValueError: a data file is damaged.
         FileNotFoundError: there is no data_samples folder.
     """
 
@@ -94,24 +95,24 @@ class EmojiEpisodes:
         occlusion: float | None = None,
         scale: tuple[float, float] | None = None,
     ) -> None:
-        self.fold = _integer("fold", fold, 0, FOLDS - 1)
-        self.split = _one_of("split", split, SPLITS)
-        self.gap = _one_of("gap", gap, GAPS)
-        if split == "train" and gap not in TRAIN_GAPS:
+        self.fold = integer("fold", fold, 0, FOLDS - 1)
+        self.split = one_of("split", split, SPLITS)
+        self.gap = one_of("gap", gap, GAPS)
+        if split == "train" and gap not in TRAINING_GAPS:
             raise ValueError(
                 f"gap={gap!r} cannot be trained on: it shows the Fluent styles, which only tests "
-                f"may; with split='train' choose one of {TRAIN_GAPS}"
+                f"may; with split='train' choose one of {TRAINING_GAPS}"
             )
-        self.shots = _integer("shots", shots, 1, 10)
-        self.seed = _integer("seed", seed, 0, 2**63)
-        self.length = _integer("length", length, 1, 10**9)
-        self.image_size = _integer("image_size", image_size, 64, 512)
+        self.shots = integer("shots", shots, 1, 10)
+        self.seed = integer("seed", seed, 0, 2**63)
+        self.length = integer("length", length, 1, 10**9)
+        self.image_size = integer("image_size", image_size, 64, 512)
         fewest, most = _pair("distractors", (2, 4) if distractors is None else distractors)
-        fewest = _integer("distractors", fewest, 0, 8)
-        self.distractors = fewest, _integer("distractors", most, fewest, 8)
-        self.occlusion = _share("occlusion", 0.4 if occlusion is None else occlusion, 0, 0.8)
+        fewest = integer("distractors", fewest, 0, 8)
+        self.distractors = fewest, integer("distractors", most, fewest, 8)
+        self.occlusion = share("occlusion", 0.4 if occlusion is None else occlusion, 0, 0.8)
         low, high = _pair("scale", (0.24, 0.55) if scale is None else scale)
-        self.scale = (_share("scale", low, 0.1, 0.7), _share("scale", high, low, 0.7))
+        self.scale = (share("scale", low, 0.1, 0.7), share("scale", high, low, 0.7))
 
         self._folder = tiles.data_folder()
         known = tiles.classes(self._folder)
@@ -191,8 +192,8 @@ class EmojiEpisodes:
         """Names a stream of random numbers. The gap stays out, to keep gaps comparable."""
         return ("emoji", GENERATOR, self.seed, self.split, self.fold, *purpose)
 
-    def _stream(self, *purpose: object) -> render.Stream:
-        return render.Stream(*self._key(*purpose))
+    def _stream(self, *purpose: object) -> Stream:
+        return Stream(*self._key(*purpose))
 
     def _plan(self, index: int) -> Plan:
         """Decides everything about episode `index` except where its objects come to lie."""
@@ -239,7 +240,7 @@ class EmojiEpisodes:
         allowed = [style for style in family if style != query]
         return query, [stream.choice(allowed) for _ in range(self.shots)]
 
-    def _distractors(self, stream: render.Stream, class_id: int, count: int) -> list[int]:
+    def _distractors(self, stream: Stream, class_id: int, count: int) -> list[int]:
         """Different classes, none the target's, half of them of its superclass if it has as many.
 
         Drawn in random order, so that neither depth nor style tells the two halves apart.
@@ -252,7 +253,7 @@ class EmojiEpisodes:
         rest = [i for i in order if i not in half and i not in alike]
         return stream.shuffled((half + rest)[:count])
 
-    def _thing(self, stream: render.Stream, class_id: int, style: str, room: float = 0) -> Thing:
+    def _thing(self, stream: Stream, class_id: int, style: str, room: float = 0) -> Thing:
         """An object of random look; its opaque area is at least `room`, a share of the image."""
         side = self.image_size
         size = stream.between(round(self.scale[0] * side), round(self.scale[1] * side))
@@ -276,28 +277,6 @@ class EmojiEpisodes:
                 stream.between(40, 120),
             ),
         )
-
-
-def _one_of(name: str, given: object, allowed: tuple[str, ...]) -> str:
-    if given not in allowed:
-        raise ValueError(f"{name} must be one of {allowed}, got {given!r}")
-    return given
-
-
-def _integer(name: str, given: object, low: int, high: int) -> int:
-    try:
-        number = operator.index(given)
-    except TypeError:
-        number = None
-    if number is None or isinstance(given, bool) or not low <= number <= high:
-        raise ValueError(f"{name} must be an integer from {low} to {high}, got {given!r}")
-    return number
-
-
-def _share(name: str, given: object, low: float, high: float) -> float:
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not low <= given <= high:
-        raise ValueError(f"{name} must be a number from {low} to {high}, got {given!r}")
-    return float(given)
 
 
 def _pair(name: str, given: object) -> tuple:

@@ -12,14 +12,13 @@ constants inside a loader.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import hashlib
-import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
+
+from hmnet_lite.data.fields import Record, integer, one_of, share
 
 if TYPE_CHECKING:
     from hmnet_lite.data.emoji.dataset import EmojiEpisodes
@@ -32,42 +31,6 @@ FOLDS = 4
 GAPS = ("same", "sibling", "cross", "held_out")
 #: gaps that training may see: the others belong to styles that are held out.
 TRAINING_GAPS = ("same", "cross")
-
-
-class Record:
-    """What protocols share: plain values, and the way to JSON and back, all fields or none."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Every field by name, ready for JSON."""
-        values = dataclasses.asdict(self)
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_dict`, also after a trip through JSON.
-
-        Raises:
-            ValueError: a field is unknown or missing: a record must name every one, because a
-                default that changes later would silently change what an old record says.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        for name in values:
-            if name not in names:
-                raise ValueError(f"a protocol has no field {name!r}{_closest(name, names)}")
-        missing = [name for name in names if name not in values]
-        if missing:
-            raise ValueError(
-                f"the protocol lacks {', '.join(missing)}; a record names every field. Mend: for "
-                f"defaults write {cls.__name__}(...) instead of from_dict"
-            )
-        return cls(**values)
-
-    def _keep(self, name: str, value: Any) -> None:
-        # numpy's numbers become Python's, so that equality, hashing and JSON are what they seem
-        object.__setattr__(self, name, value)
-
-    def _keep_integer(self, name: str, low: int, high: int | None = None) -> None:
-        self._keep(name, _integer(name, getattr(self, name), low, high))
 
 
 @dataclass(frozen=True)
@@ -107,13 +70,13 @@ class Protocol(Record):
     scale: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        _one_of("dataset", self.dataset, DATASETS)
-        _one_of("gap", self.gap, GAPS)
-        self._keep_integer("fold", 0, FOLDS - 1)
-        self._keep_integer("episodes", 1)
-        self._keep_integer("seed", 0, 2**32 - 1)
-        self._keep_integer("shots", 1)
-        self._keep_integer("image_size", 1)
+        one_of("dataset", self.dataset, DATASETS)
+        one_of("gap", self.gap, GAPS)
+        self.keep_integer("fold", 0, FOLDS - 1)
+        self.keep_integer("episodes", 1)
+        self.keep_integer("seed", 0, 2**32 - 1)
+        self.keep_integer("shots", 1)
+        self.keep_integer("image_size", 1)
         if not isinstance(self.filter_novel, bool):
             raise TypeError(f"filter_novel is {self.filter_novel!r}; expected True or False")
         if not self.filter_novel:
@@ -123,20 +86,20 @@ class Protocol(Record):
             )
         if isinstance(self.distractors, tuple | list):
             low, high = self._pair("distractors", "fewest, most")
-            low = _integer("distractors[0]", low, 0)
-            self._keep("distractors", (low, _integer("distractors[1]", high, low)))
+            low = integer("distractors[0]", low, 0)
+            self.keep("distractors", (low, integer("distractors[1]", high, low)))
         elif self.distractors is not None:
-            self._keep_integer("distractors", 0)
+            self.keep_integer("distractors", 0)
         if self.occlusion is not None:
-            self._keep("occlusion", _share("occlusion", self.occlusion))
+            self.keep("occlusion", share("occlusion", self.occlusion))
             if self.occlusion >= 1:
                 raise ValueError("occlusion is 1, which hides all of the target; expected [0, 1)")
         if self.scale is not None:
             low, high = self._pair("scale", "smallest, largest")
-            low, high = _share("scale[0]", low), _share("scale[1]", high)
+            low, high = share("scale[0]", low), share("scale[1]", high)
             if not 0 < low <= high:
                 raise ValueError(f"scale is ({low}, {high}); expected 0 < smallest <= largest <= 1")
-            self._keep("scale", (low, high))
+            self.keep("scale", (low, high))
 
     def build(self) -> EmojiEpisodes:
         """The test episodes: novel classes of the fold, test backgrounds, in a fixed order."""
@@ -153,12 +116,12 @@ class Protocol(Record):
         Raises:
             ValueError: ``length`` is not positive, or a gap is one that only testing may see.
         """
-        length = _integer("length", length, 1)
+        length = integer("length", length, 1)
         gaps = (gaps,) if isinstance(gaps, str) else tuple(gaps)
         if not gaps:
             raise ValueError(f"gaps is empty; expected some of {', '.join(TRAINING_GAPS)}")
         for gap in gaps:
-            _one_of("training gap", gap, TRAINING_GAPS)
+            one_of("training gap", gap, TRAINING_GAPS)
         return Interleaved([self._dataset("train", gap, seed, length) for gap in gaps])
 
     def _dataset(self, split: str, gap: str, seed: int, length: int) -> EmojiEpisodes:
@@ -224,38 +187,3 @@ class Interleaved(Sequence):
         """Hex digest of everything that decides the content, in order."""
         joined = " ".join(part.fingerprint for part in self.parts)
         return hashlib.sha256(f"interleaved {joined}".encode()).hexdigest()
-
-
-def _integer(name: str, value: Any, low: int, high: int | None = None) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; expected an integer") from None
-    if number < low or (high is not None and number > high):
-        expected = f"at least {low}" if high is None else f"{low} to {high}"
-        raise ValueError(f"{name} is {number}; expected {expected}")
-    return number
-
-
-def _share(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}; expected a number from 0 to 1") from None
-    if not math.isfinite(number) or not 0 <= number <= 1:
-        raise ValueError(f"{name} is {number}; expected 0 to 1")
-    return number
-
-
-def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ValueError(
-            f"{name} is {value!r}; expected one of {', '.join(known)}{_closest(value, known)}"
-        )
-
-
-def _closest(value: Any, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(value), known, n=1)
-    return f". Did you mean {near[0]!r}?" if near else ""

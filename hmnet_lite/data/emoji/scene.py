@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hmnet_lite.data.emoji import render
-from hmnet_lite.data.emoji.render import Stream
+from hmnet_lite.data.stream import Stream
 
 DISTRACTOR_VISIBLE = 0.4  # placement tries to leave this share of every distractor
 TRIES = 16

@@ -19,11 +19,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hmnet_lite.data.emoji.render import Stream
 from hmnet_lite.data.photos.folder import class_folders
 from hmnet_lite.data.photos.layout import MissingData, read_list
 from hmnet_lite.data.photos.pictures import MaskFormat
 from hmnet_lite.data.photos.sampler import PhotoEpisodes, Source
+from hmnet_lite.data.stream import Stream
 
 HELP = (
     "FSS-1000 is fewshot_data.zip, from the data set's own page (HKUSTCV/FSS-1000 on GitHub). "

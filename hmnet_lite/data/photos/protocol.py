@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hmnet_lite.data.emoji.protocol import Record, _integer, _one_of
+from hmnet_lite.data.fields import Record, one_of
 
 if TYPE_CHECKING:
     from hmnet_lite.data.photos.sampler import PhotoEpisodes
@@ -75,27 +75,27 @@ class PhotoProtocol(Record):
     labels: str | None = None
 
     def __post_init__(self) -> None:
-        _one_of("dataset", self.dataset, PHOTO_DATASETS)
+        one_of("dataset", self.dataset, PHOTO_DATASETS)
         for name, value in DEFAULTS[self.dataset].items():
             if getattr(self, name) is None:
-                self._keep(name, value)
+                self.keep(name, value)
         if self.dataset == "fss1000" and self.fold is not None:
             raise ValueError(
                 f"fold is {self.fold}; FSS-1000 has none, its lists say which classes are novel. "
                 "Mend: leave fold out"
             )
         if self.fold is not None:
-            self._keep_integer("fold", 0, 3)
+            self.keep_integer("fold", 0, 3)
         schemes = {"coco": ("consecutive", "interleaved")}
         own = (DEFAULTS[self.dataset]["fold_scheme"],)
-        _one_of("fold_scheme", self.fold_scheme, schemes.get(self.dataset, own))
-        self._keep("seed", _integer("seed", self.seed, 0, 2**32 - 1))
+        one_of("fold_scheme", self.fold_scheme, schemes.get(self.dataset, own))
+        self.keep_integer("seed", 0, 2**32 - 1)
         for name in ("episodes", "shots", "image_size", "small_object"):
-            self._keep_integer(name, 1)
+            self.keep_integer(name, 1)
         if not isinstance(self.filter_novel, bool):
             raise TypeError(f"filter_novel is {self.filter_novel!r}; expected True or False")
-        _one_of("support_annotation", self.support_annotation, ("mask", "box"))
-        _one_of("labels", self.labels, ("png", "json") if self.dataset == "coco" else ("png",))
+        one_of("support_annotation", self.support_annotation, ("mask", "box"))
+        one_of("labels", self.labels, ("png", "json") if self.dataset == "coco" else ("png",))
 
     def build(self, root: str | os.PathLike[str], *, progress: bool = True) -> PhotoEpisodes:
         """The test episodes: novel classes of the fold, from the split that is kept for tests.

@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from hmnet_lite.data.emoji.render import Stream
 from hmnet_lite.data.episode import Episode
+from hmnet_lite.data.fields import integer, one_of
 from hmnet_lite.data.photos.listing import Item, Listing, check_size, make_listing
 from hmnet_lite.data.photos.pictures import BadImage, MaskFormat, read_picture
 from hmnet_lite.data.photos.transform import augment, boxes, fit
+from hmnet_lite.data.stream import Stream
 
 SPLITS = ("train", "test")
 ANNOTATIONS = ("mask", "box")
@@ -98,13 +99,13 @@ class PhotoEpisodes(Sequence):
         support_annotation: str = "mask",
         progress: bool = True,
     ) -> None:
-        _one_of("split", split, SPLITS)
-        _one_of("support_annotation", support_annotation, ANNOTATIONS)
+        one_of("split", split, SPLITS)
+        one_of("support_annotation", support_annotation, ANNOTATIONS)
         self.source, self.split = source, split
-        self.shots, self.length = _positive("shots", shots), _positive("length", length)
-        self.seed = operator.index(seed)
-        self.image_size = _positive("image_size", image_size)
-        self.small_object = _positive("small_object", small_object)
+        self.shots, self.length = integer("shots", shots, 1), integer("length", length, 1)
+        self.seed = integer("seed", seed, 0)
+        self.image_size = integer("image_size", image_size, 1)
+        self.small_object = integer("small_object", small_object, 1)
         self.filter_novel, self.support_annotation = bool(filter_novel), support_annotation
         self.listing = make_listing(
             source.name, source.items, source.masks, upright=source.upright, progress=progress
@@ -249,15 +250,3 @@ class PhotoEpisodes(Sequence):
 
     def _annotated(self, mask: np.ndarray) -> np.ndarray:
         return boxes(mask) if self.support_annotation == "box" else mask
-
-
-def _one_of(name: str, given: object, allowed: Sequence[str]) -> None:
-    if given not in allowed:
-        raise ValueError(f"{name} is {given!r}; expected one of {', '.join(allowed)}")
-
-
-def _positive(name: str, given: Any) -> int:
-    number = operator.index(given)
-    if number < 1:
-        raise ValueError(f"{name} is {number}; expected at least 1")
-    return number

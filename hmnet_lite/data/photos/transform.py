@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageFilter
 
-from hmnet_lite.data.emoji.render import Stream
 from hmnet_lite.data.episode import IGNORE
+from hmnet_lite.data.stream import Stream
 
 SCALE = (0.9, 1.1)  # of the square's side, for the picture's longer one
 DEGREES = 10  # largest turn, either way

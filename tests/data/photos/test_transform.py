@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from hmnet_lite.data.emoji.render import Stream
 from hmnet_lite.data.photos.transform import augment, boxes, component_boxes, fit, unfit
+from hmnet_lite.data.stream import Stream
 
 
 def picture(height, width):
