@@ -6,6 +6,9 @@ import hypothesis
 import pytest
 import torch
 
+# their asserts, too, tell what they compared
+pytest.register_assert_rewrite("tests.scan.conformance", "tests.kernels.direct")
+
 torch.set_num_threads(1)  # two test processes on two cores: more threads only get in the way
 
 hypothesis.settings.register_profile("here", deadline=None)

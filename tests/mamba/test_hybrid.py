@@ -20,7 +20,7 @@ from hmnet_lite.maps import (
     to_sequences,
 )
 from hmnet_lite.scan.selective import reference_scan, selective_scan
-from tests.scan.test_selective import problem, truth
+from tests.scan.conformance import problem, truth
 
 BACKENDS = ("reference", "chunked", "cpu")
 CORE = ("u", "delta", "A", "B", "C", "D")

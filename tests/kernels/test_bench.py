@@ -1,0 +1,65 @@
+"""The benchmark: its yardsticks compute the same, its table is whole, bad options are named."""
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hmnet_kernels.bench import run as bench
+from hmnet_kernels.bench.references import linear_reference
+from tests.kernels.direct import problem
+from tests.oracle import loop64, mamba_ssm_reference
+from tests.scan.conformance import VALUES, relative
+
+pytest.importorskip("numba", reason="the compiled CPU scan needs numba")
+
+
+def test_linear_reference_is_the_reference():
+    """What the benchmark calls the reference with linear time computes the same."""
+    x = problem(groups=2)
+    bare = [x["u"], F.softplus(x["delta"]), x["A"], x["B"], x["C"], x["D"]]
+    y = linear_reference(*bare)
+    assert relative(y, loop64(*bare)[0]) < 2 * VALUES
+    try:
+        reference = mamba_ssm_reference()
+    except ImportError as missing:
+        pytest.skip(str(missing))
+    assert relative(y, reference(*bare)) < 2 * VALUES
+
+
+@pytest.mark.slow
+def test_benchmark_writes_its_table_and_plot(tmp_path):
+    pytest.importorskip("matplotlib")
+    small = ["--cases", "1x32x4x64", "--rounds", "1", "--seconds", "0", "--threads", "1"]
+    bench.main([*small, "--out", str(tmp_path), "--scan", "mine=hmnet_kernels:selective_scan_cpu"])
+    result = json.loads((tmp_path / "scan_benchmark.json").read_text())
+    (case,) = result["cases"]
+    assert case["floor_milliseconds"] >= 0
+    for kind in ("forward", "forward_backward"):
+        assert {"cpu", "mine", bench.LINEAR} <= set(case[kind])
+        assert all(row["milliseconds"] > 0 for row in case[kind].values())
+    assert case["forward_backward"][bench.LINEAR]["speed_up"] == 1
+    assert 0 < (tmp_path / "scan_benchmark.png").stat().st_size < 100_000
+
+
+@pytest.mark.gpu
+def test_benchmark_on_a_gpu(tmp_path):
+    small = ["--cases", "1x32x4x64", "--rounds", "1", "--seconds", "0", "--device", "cuda"]
+    bench.main([*small, "--out", str(tmp_path)])
+    (case,) = json.loads((tmp_path / "scan_benchmark_cuda.json").read_text())["cases"]
+    assert case["forward_backward"]["triton"]["peak_megabytes"] > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_benchmark_without_a_gpu_says_so(capsys):
+    with pytest.raises(SystemExit):
+        bench.main(["--device", "cuda"])
+    assert "torch sees no CUDA device" in capsys.readouterr().err
+
+
+def test_benchmark_names_what_it_does_not_know():
+    with pytest.raises(SystemExit):
+        bench.main(["--only", "nonsense"])
+    with pytest.raises(SystemExit, match="expected NAME"):
+        bench.main(["--scan", "nonsense"])
