@@ -1,1 +1,1 @@
-"""Scans compiled for CPUs with numba."""
+"""Scans compiled for CPUs with numba: float32 tensors in, as many threads as torch has."""

@@ -59,6 +59,8 @@ SHAPES = [
 def test_matches_float64_loop(where, shape, segment):
     """Segments need not divide the length, and may be longer."""
     spare_the_interpreter(shape)
+    if INTERPRETED and segment not in (None, 3, 10):
+        pytest.skip("minutes in the interpreter")
     compare(where, problem(**shape), segment)
 
 
