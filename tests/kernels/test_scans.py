@@ -67,7 +67,7 @@ def test_matches_float64_loop(where, shape, segment):
 @pytest.mark.gpu
 @pytest.mark.parametrize("segment", [None, 100])
 @pytest.mark.parametrize("shape", [{}, {"channels": 48, "groups": 3, "length": 333}], ids=str)
-def test_triton_on_a_gpu(shape, segment):
+def test_longer_lines_on_a_gpu(shape, segment):
     compare("triton on cuda", problem(**shape), segment, gradients=GRADIENTS_STRESS)
 
 
