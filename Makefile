@@ -17,7 +17,7 @@ help: ## list these commands
 setup: python ## make .venv and install the pinned packages (done once, then skipped)
 	$(TOOL) setup
 
-workbook: python ## run every notebook, write figures/ and the book, say what to open
+workbook: python ## run every notebook, write the book, say what to open
 	$(TOOL) workbook
 
 test: python ## every test, every notebook, widgets in a browser (at most 20 minutes)
@@ -29,8 +29,8 @@ check: python ## lint, imports, types and the fast tests (a minute), for while y
 lab: python ## open JupyterLab on notebook 00
 	$(TOOL) lab
 
-figures: python ## draw figures/ again, by running every notebook that saves one
-	$(TOOL) figures
+figures: python ## draw figures/ again from the numbers kept there (ARGS: names of some)
+	$(TOOL) figures $(ARGS)
 
 bench: python ## time the scans and the blocks on this machine (ten minutes)
 	$(TOOL) bench $(ARGS)

@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 project = "Hybrid Mamba for few-shot segmentation"
-extensions = ["myst_nb", "mathml"]
+extensions = ["myst_nb", "mathml", "captions"]
 include_patterns = ["index.md", "notebooks/**", "**/*.md"]  # the last: what README links to
 
 nb_execution_mode = "off"  # tools/notebooks.py has run them
@@ -25,3 +25,4 @@ html_css_files = ["book.css"]
 html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
+html_show_search_summary = False  # would fetch every page found, which a local file may not

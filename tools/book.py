@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from notebooks import EXECUTED, FIGURES, ROOT, in_order
+from notebooks import EXECUTED, ROOT, in_order
 
 SETTINGS = ROOT / "book"
 SOURCE = ROOT / "build" / "book-source"
@@ -94,7 +94,6 @@ def main(arguments: list[str]) -> int:
     print(f"""
 The workbook has run. Open
   {(BOOK / "index.html").relative_to(ROOT)}   to read it (any browser, no network needed)
-  {FIGURES.relative_to(ROOT)}/                to see the figures it drew
   make lab                to run it yourself and move the sliders""")
     return 0
 

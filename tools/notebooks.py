@@ -1,9 +1,12 @@
 """Run notebooks from fresh kernels, and keep the committed ones clean.
 
-notebooks.py run [--figures]      all of them, in order, into build/notebooks; what has not
-                                  changed is skipped, but with --figures those that save any
+notebooks.py run                  all of them, in order, into build/notebooks; what has not changed
+                                  is skipped
 notebooks.py refresh NOTEBOOK...  run in place and keep the outputs: before each commit
+notebooks.py keep NOTEBOOK...     run, and keep in figures/ the numbers that its figures show
 notebooks.py clean NOTEBOOK...    strip what changes from run to run, keep the outputs
+
+Kernels get one numeric thread, unless OMP_NUM_THREADS says otherwise: the tensors are small.
 """
 
 import argparse
@@ -27,8 +30,9 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "build" / "notebooks"
-FIGURES = ROOT / "figures"
 
+THREADS = {f"{pool}_NUM_THREADS": "1" for pool in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+KEEP = "from hmnet_lite.workbook import make\nprint(*make.keep())"
 CELL_TIMEOUT = 600  # seconds; a cell takes 90 at most on two cores, and laptops differ
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -50,15 +54,31 @@ def in_order(folder: Path | None = None) -> list[Path]:
 
 
 def execute(
-    path: Path, timeout: int = CELL_TIMEOUT, at_cell: Callable[[int, int], None] | None = None
+    path: Path,
+    timeout: int = CELL_TIMEOUT,
+    at_cell: Callable[[int, int], None] | None = None,
+    *,
+    last: str = "",
+    threads: int | None = None,
 ) -> tuple[NotebookNode, str]:
     """Run one notebook from a fresh kernel, in its own folder.
+
+    Args:
+        path: of the notebook; the file stays as it is.
+        timeout: seconds that one cell may take.
+        at_cell: called with a cell's number and the number of cells.
+        last: code to run after the last cell.
+        threads: numeric threads of the kernel; by default what the environment says, else one.
 
     Returns:
         the notebook with its outputs, and what went wrong in one line ("" if nothing did).
     """
     notebook = nbformat.read(path, as_version=4)
     strip(notebook, outputs=True)
+    if last:
+        notebook.cells.append(nbformat.v4.new_code_cell(last))
+    wanted = THREADS | (dict.fromkeys(THREADS, str(threads)) if threads else {})
+    env = {**wanted, **os.environ, **(wanted if threads else {})}
     current = 0
 
     def started(cell: NotebookNode, cell_index: int) -> None:
@@ -75,7 +95,9 @@ def execute(
         on_cell_start=started,
     )
     try:
-        client.execute(stderr=subprocess.DEVNULL)  # the kernel's own log; cells' stderr is kept
+        client.execute(
+            stderr=subprocess.DEVNULL, env=env
+        )  # the kernel's own log; cells' stderr is kept
     except CellExecutionError as error:
         return notebook, f"cell {current}: {error.ename}: {error.evalue}".splitlines()[0]
     except CellTimeoutError:
@@ -89,11 +111,8 @@ def execute(
     return notebook, ""
 
 
-def run_all(*, figures: bool = False) -> int:
+def run_all() -> int:
     """Run every notebook that changed, itself or what it imports, since it last succeeded.
-
-    Args:
-        figures: run those that save into figures/ even if nothing changed.
 
     Returns:
         how many failed.
@@ -107,12 +126,11 @@ def run_all(*, figures: bool = False) -> int:
         line = f"[{number}/{len(paths)}] {name!s:<40}"
         target = EXECUTED / name
         key, record = _digest(path, shared), _record(target)
-        whole = record.get("key") == key and all((FIGURES / f).exists() for f in record["figures"])
-        if whole and not (figures and record["figures"]):
+        if record.get("key") == key:
             _say(f"{line} unchanged ({record['seconds']:.0f} s when it last ran)")
             continue
         _record_path(target).unlink(missing_ok=True)
-        before, started = _figures(), time.monotonic()
+        started = time.monotonic()
         notebook, problem = execute(path, at_cell=lambda n, of, line=line: _tick(line, n, of))
         seconds = time.monotonic() - started
         freeze_widgets(notebook)
@@ -123,10 +141,9 @@ def run_all(*, figures: bool = False) -> int:
             _say(f"{line} FAILED after {seconds:.0f} s in {problem}")
             _say(f"      see where: {os.path.relpath(target)}")
             continue
-        drawn = sorted(f for f, stamp in _figures().items() if before.get(f) != stamp)
-        record = {"key": key, "seconds": seconds, "figures": drawn}
+        record = {"key": key, "seconds": seconds}
         _record_path(target).write_text(json.dumps(record, indent=1))
-        _say(f"{line} {seconds:4.0f} s" + "".join(f"\n      drew figures/{f}" for f in drawn))
+        _say(f"{line} {seconds:4.0f} s")
     return failed
 
 
@@ -141,7 +158,8 @@ def _shared_digest() -> str:
     files = [ROOT / "constraints.txt"]
     for folder in ("hmnet_lite", "kernels", "notebooks"):
         files += sorted((ROOT / folder).rglob("*.py"))
-    files += sorted(path for path in (ROOT / "data_samples").rglob("*") if path.is_file())
+    for folder in ("data_samples", "figures"):  # figures/*.json: numbers that notebooks read
+        files += sorted(path for path in (ROOT / folder).rglob("*") if path.is_file())
     digest = hashlib.sha256()
     for path in files:
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
@@ -156,14 +174,6 @@ def _record(target: Path) -> dict:
     """What is known of the last successful run; empty after none."""
     path = _record_path(target)
     return json.loads(path.read_text()) if path.exists() and target.exists() else {}
-
-
-def _figures() -> dict[str, int]:
-    return {
-        str(path.relative_to(FIGURES)): path.stat().st_mtime_ns
-        for path in FIGURES.rglob("*")
-        if path.is_file()
-    }
 
 
 def _tick(line: str, cell: int, cells: int) -> None:
@@ -196,17 +206,23 @@ def freeze_widgets(notebook: NotebookNode) -> None:
 
 def _frozen(state: dict, root: str) -> list[NotebookNode]:
     """A widget's pictures and text, then one line that names what can be moved."""
-    shown, controls = [], []
-    for model in _tree(state, root):
+    models = list(_tree(state, root))
+    controls = [
+        model["state"]["description"].rstrip(": ")
+        for model in models
+        if model["state"].get("description") and model["model_name"] != "ImageModel"
+    ]
+    shown = []
+    for model in models:
         values = model["state"]
         if model["model_name"] == "ImageModel":
+            kind = f"image/{values.get('format', 'png')}"
+            alt = {kind: {"alt": f"The first picture of a widget with {', '.join(controls)}"}}
             for buffer in model.get("buffers", []):
-                data = {f"image/{values.get('format', 'png')}": buffer["data"]}
-                shown.append(nbformat.v4.new_output("display_data", data=data))
+                data = {kind: buffer["data"]}
+                shown.append(nbformat.v4.new_output("display_data", data=data, metadata=alt))
         elif model["model_name"] == "OutputModel":
             shown += map(nbformat.from_dict, values.get("outputs", []))
-        elif values.get("description") and "value" in values | {"value": None}:
-            controls.append(values["description"].rstrip(": "))
     if controls:
         note = f"*A live widget in JupyterLab (`make lab`): {', '.join(controls)}.*"
         data = {"text/markdown": note, "text/plain": note}
@@ -263,6 +279,14 @@ def refresh(path: Path) -> str:
     return problem
 
 
+def keep(path: Path) -> str:
+    """Run a notebook and write the numbers its figures show, and the figures, into figures/."""
+    notebook, problem = execute(path, last=KEEP)
+    if not problem:
+        print(f"{path.name}: {notebook.cells[-1].outputs[0].text.strip()}", flush=True)
+    return problem
+
+
 def _picture_sizes(notebook: NotebookNode) -> Iterator[int]:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -274,16 +298,16 @@ def _picture_sizes(notebook: NotebookNode) -> Iterator[int]:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run")
-    run.add_argument("--figures", action="store_true")
-    for name in ("refresh", "clean"):
+    commands.add_parser("run")
+    each = {"refresh": refresh, "keep": keep, "clean": clean}
+    for name in each:
         commands.add_parser(name).add_argument("notebooks", nargs="+", type=Path)
     options = parser.parse_args(arguments)
     if options.command == "run":
-        return min(run_all(figures=options.figures), 1)
+        return min(run_all(), 1)
     problems = 0
     for path in map(Path.resolve, options.notebooks):
-        if problem := (refresh(path) if options.command == "refresh" else clean(path)):
+        if problem := each[options.command](path):
             print(f"{path.name} is left as it was: {problem}", file=sys.stderr)
             problems = 1
     return problems

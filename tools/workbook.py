@@ -215,10 +215,10 @@ def lab() -> int:
     return _python("-m", "jupyter", "lab", *as_root, *first, threads=_cpus())
 
 
-def figures() -> int:
-    """Run again every notebook that saves into figures/."""
+def figures(*names: str) -> int:
+    """Draw figures/ from its numbers; what is quickly computed is computed anew."""
     setup()
-    return _python("tools/notebooks.py", "run", "--figures", threads=1)
+    return _python("-m", "hmnet_lite.workbook.make", *names, threads=1)
 
 
 def bench(*arguments: str) -> int:

@@ -164,7 +164,7 @@ def test_lab_figures_and_check_run_what_they_say(clone, commands):
         assert workbook.main([target]) == 0
     lab, figures, *check = (" ".join(arguments) for arguments, _ in commands)
     assert lab.startswith("-m jupyter lab") and lab.endswith("notebooks/00_start_here.ipynb")
-    assert figures == "tools/notebooks.py run --figures"
+    assert figures == "-m hmnet_lite.workbook.make"
     tools = ["ruff check", "ruff format", "importlinter", "mypy", "pytest"]
     assert all(tool in line for tool, line in zip(tools, check, strict=True))
     assert "not slow and not browser" in check[-1]

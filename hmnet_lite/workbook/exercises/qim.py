@@ -83,7 +83,7 @@ def listens(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str:
 
 @exercise
 def mended(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str:
-    """QIM's output with the paper's skip, from the published code's and from u and D."""
+    """QIM's output with Mamba's skip, one D a channel, from the released code's, u and D."""
     *scan, D, H_S = _pixel(seed=2, length=5)
     u = scan[0]
     slipped, right = (intercept(*scan, skip, H_S) for skip in (D[0], D))

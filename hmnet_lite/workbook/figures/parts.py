@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -23,6 +25,11 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 #: for methods and curves, in this order; neighbours differ in lightness, too
 CYCLE = (BLUE, ORANGE, GREEN, SKY, VERMILLION, BLACK, PURPLE)
+#: what a name speaks of keeps its colour in every figure; the first that the name holds counts
+KEPT = {
+    "without Mamba": ORANGE, "HMNet-lite": BLUE, "prior": GREEN,
+    "ZOH": BLUE, "zero-order hold": BLUE, "Euler": VERMILLION, "ΔB": ORANGE,
+}  # fmt: skip
 DASHES = ("-", "--", ":", "-.")
 MARKERS = "os^Dvp*"
 SIGNED = "PuOr_r"  # purple below zero, white at zero, orange above: for every kind of colour vision
@@ -95,6 +102,15 @@ def pale(image: np.ndarray, strength: float = 0.5) -> np.ndarray:
     return (255 - strength * (255 - np.asarray(image, float))).round().astype(np.uint8)
 
 
+def colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each name: its own (`KEPT`), or the next of `CYCLE` that nobody has."""
+    names = list(names)
+    own = {name: next((c for word, c in KEPT.items() if word in name), None) for name in names}
+    free = [colour for colour in CYCLE if colour not in own.values()] or list(CYCLE)
+    others = cycle(free)
+    return {name: colour or next(others) for name, colour in own.items()}
+
+
 def joined(*words: str) -> str:
     """The words that are not empty, with dots between."""
     return " · ".join(word for word in words if word)
@@ -143,10 +159,19 @@ def save(figure: Figure | Axes, path: str | os.PathLike[str], *, max_bytes: int 
     return write_bytes(path, png(figure, max_bytes=max_bytes))
 
 
-def show(figure: Figure | Axes, *, max_bytes: int = 100_000) -> None:
-    """Display :func:`png` of ``figure`` in a notebook and close it, so that it shows once."""
+def show(figure: Figure | Axes, caption: str, *, max_bytes: int = 100_000) -> None:
+    """Display :func:`png` of ``figure`` in a notebook and close it, so that it shows once.
+
+    Args:
+        figure: what to show.
+        caption: what is seen on it, for readers who do not see it: the picture's alternative text.
+        max_bytes: of the PNG.
+
+    Raises:
+        ValueError: it cannot be made small enough.
+    """
     from IPython.display import Image, display
 
     figure = figure.figure if isinstance(figure, Axes) else figure
-    display(Image(data=png(figure, max_bytes=max_bytes), format="png"))
+    display(Image(data=png(figure, max_bytes=max_bytes), format="png", alt=caption))
     plt.close(figure)

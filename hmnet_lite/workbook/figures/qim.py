@@ -159,7 +159,7 @@ def hearing_matrices(
 
 @plt.rc_context(STYLE)
 def skip_slip(D: np.ndarray, difference: np.ndarray) -> Figure:
-    """The published skip: one number for all channels, and what that changes.
+    """The released skip: one number for all channels, and what that changes.
 
     Args:
         D: (channels,) skip of every channel; the published code uses D[0] for all.
@@ -169,8 +169,10 @@ def skip_slip(D: np.ndarray, difference: np.ndarray) -> Figure:
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(WIDTH, 3.4), width_ratios=(1.25, 1), layout="constrained"
     )
-    left.axhline(D[0], color=VERMILLION, linestyle="--", label="published: $D_0$ for every channel")
-    left.plot(D[order], "o", color=BLUE, markersize=4, label="the paper: one D a channel")
+    left.axhline(
+        D[0], color=VERMILLION, linestyle="--", label="as released: $D_0$ for every channel"
+    )
+    left.plot(D[order], "o", color=BLUE, markersize=4, label="Mamba: one D a channel")
     left.plot(np.flatnonzero(order == 0), D[:1], "D", color=VERMILLION, markersize=8,
               markeredgecolor="white")  # fmt: skip
     left.set(xlabel="channels, sorted by D", ylabel="D")

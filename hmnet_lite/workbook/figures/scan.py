@@ -20,13 +20,11 @@ from hmnet_lite.workbook.figures.parts import (
     CYCLE,
     DASHES,
     MARKERS,
-    ORANGE,
     STYLE,
     VERMILLION,
     WIDTH,
+    colours,
 )
-
-SAMPLED_COLOURS = (BLUE, VERMILLION, ORANGE)
 
 
 @plt.rc_context(STYLE)
@@ -65,11 +63,12 @@ def sampled_curves(
     )
     ax.axhline(0, color="0.6", linewidth=1)
     ax.plot(time, exact, color="0.72", linewidth=6, label="the true curve", solid_capstyle="round")
+    shades = colours(samples)
     for turn, (name, (at, values)) in enumerate(samples.items()):
         values = np.asarray(values, float)
         outside = not ((values >= limits[0]) & (values <= limits[1])).all()
         ax.plot(
-            at, np.clip(values, -1e6, 1e6), color=SAMPLED_COLOURS[turn % 3], linewidth=1,
+            at, np.clip(values, -1e6, 1e6), color=shades[name], linewidth=1,
             marker=MARKERS[turn % len(MARKERS)], markersize=7 - turn,
             markevery=max(1, len(values) // 50),
             label=f"{name} (leaves the picture)" if outside else name,
@@ -104,10 +103,11 @@ def against_step(
     ax = ax or plt.subplots(figsize=(WIDTH, 3.6), layout="constrained")[1]
     if mark:
         ax.axvspan(*mark, color="#e8e8e8", linewidth=0, label=mark_label)
+    shades = colours(curves)
     for turn, (name, values) in enumerate(curves.items()):
         values = np.asarray(values, float)
         seen = np.where(np.isfinite(values) & (values > 0), values, np.nan)
-        ax.plot(x, seen, DASHES[turn % len(DASHES)], color=CYCLE[turn % len(CYCLE)], label=name)
+        ax.plot(x, seen, DASHES[turn % len(DASHES)], color=shades[name], label=name)
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
     ax.legend(loc="upper left", frameon=mark is not None, framealpha=1, edgecolor="none")
     return ax

@@ -75,6 +75,12 @@ def split_areas(
     return ax
 
 
+def over_episodes(values: np.ndarray) -> np.ndarray:
+    """(directions, episodes, length) → (3, directions, length): mean, and the ends of `BAND`."""
+    values = np.asarray(values, float)
+    return np.stack([values.mean(1), *np.percentile(values, BAND, axis=1)])
+
+
 @plt.rc_context(STYLE)
 def forgetting_panels(
     rows: Mapping[str, Mapping[str, np.ndarray]],
@@ -85,13 +91,13 @@ def forgetting_panels(
     """How much of the memory is the support's along the scan of the query, direction by direction.
 
     Args:
-        rows: label of a measure to {name of a curve: (directions, episodes, length)}, values in
-            [-1, 1]. Drawn in percent: mean over episodes, and a band between percentiles `BAND`.
+        rows: label of a measure to {name of a curve: (3, directions, length)}, what
+            `over_episodes` gives of values in [-1, 1]. Drawn in percent, the mean on its band.
         directions: titles of the columns.
         segment: steps between recaps, marked by thin lines; 0: no recaps.
 
     Raises:
-        ValueError: curves of other than three dimensions, or not one for each direction.
+        ValueError: a curve of another shape.
     """
     figure, axes = plt.subplots(
         len(rows), len(directions), figsize=(WIDTH, 2.1 * len(rows) + 0.9), sharex=True,
@@ -101,17 +107,16 @@ def forgetting_panels(
     for line, (measure, curves) in zip(axes, rows.items(), strict=True):
         for turn, (name, values) in enumerate(curves.items()):
             values = np.asarray(values, float)
-            if values.ndim != 3 or len(values) != len(directions):
+            if values.ndim != 3 or values.shape[:2] != (3, len(directions)):
                 raise ValueError(
-                    f"{name!r} has shape {values.shape}; expected ({len(directions)} directions, "
-                    "episodes, length)"
+                    f"{name!r} has shape {values.shape}; expected (3, {len(directions)}, length): "
+                    "mean, low and high in each direction"
                 )
             colour, dash = CYCLE[turn % len(CYCLE)], DASHES[turn % len(DASHES)]
-            for ax, own in zip(line, 100 * values, strict=True):
-                step = np.arange(1, own.shape[1] + 1)
-                bottom, top = np.percentile(own, BAND, axis=0)
+            for ax, mean, bottom, top in zip(line, *(100 * values), strict=True):
+                step = np.arange(1, len(mean) + 1)
                 ax.fill_between(step, bottom, top, color=colour, alpha=0.2, linewidth=0)
-                ax.plot(step, own.mean(0), dash, color=colour, label=name, linewidth=1.8)
+                ax.plot(step, mean, dash, color=colour, label=name, linewidth=1.8)
                 low = min(low, bottom.min())
         line[0].set_ylabel(f"{measure} (%)")
         for ax in line:

@@ -19,6 +19,7 @@ from hmnet_lite.workbook.figures.parts import (
     GAP_LABELS,
     STYLE,
     WIDTH,
+    colours,
 )
 
 
@@ -40,11 +41,12 @@ def training_curves(
     if against not in ("step", "seconds"):
         raise ValueError(f"against is {against!r}; expected 'step' or 'seconds'")
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.4), layout="constrained")
+    shades = colours(histories)
     for turn, (name, history) in enumerate(histories.items()):
         steps = len(history.loss)
         if not steps:
             raise ValueError(f"{name!r} has no steps to draw; expected at least one")
-        colour, dash = CYCLE[turn % len(CYCLE)], DASHES[turn % len(DASHES)]
+        colour, dash = shades[name], DASHES[turn % len(DASHES)]
         x = np.arange(1, steps + 1) if against == "step" else np.asarray(history.seconds) / 60
         for ax, y in ((left, np.asarray(history.loss)), (right, 100 * np.asarray(history.iou))):
             ax.plot(x, y, color=colour, alpha=0.2, linewidth=0.8)
@@ -99,6 +101,7 @@ def results_bars(
     ax = ax or plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")[1]
     halo = [withStroke(linewidth=3, foreground="white")]
     width, spread, handles = 0.8 / len(bars), False, []
+    shades = colours(bars)
     for turn, method in enumerate(bars):
         at, cells = _where_tested(report, method, metric)
         x = at + (turn - (len(bars) - 1) / 2) * width
@@ -106,7 +109,7 @@ def results_bars(
         stds = np.array([100 * (cell.std or 0) for cell in cells])
         handles.append(
             ax.bar(
-                x, means, 0.92 * width, label=method, color=CYCLE[turn % len(CYCLE)],
+                x, means, 0.92 * width, label=method, color=shades[method],
                 edgecolor="white", hatch="//" if turn >= len(CYCLE) else None,
             )
         )  # fmt: skip

@@ -104,3 +104,14 @@ def test_save_returns_the_path_and_writes_nothing_when_it_cannot(tmp_path):
     with pytest.raises(ValueError, match="show fewer or smaller pictures"):
         figures.save(noise_figure(), tmp_path / "b.png", max_bytes=2000)
     assert not (tmp_path / "b.png").exists()
+
+
+def test_a_method_keeps_its_colour_whatever_stands_beside_it():
+    alone = figures.colours(["without Mamba"])["without Mamba"]
+    beside = figures.colours(["new", "HMNet-lite", "without Mamba", "other"])
+    assert beside["without Mamba"] == alone and len(set(beside.values())) == 4
+    assert figures.colours(["Euler, Δ = 1"]) == {
+        "Euler, Δ = 1": figures.colours(["Euler"])["Euler"]
+    }
+    many = figures.colours(map(str, range(9)))
+    assert list(many.values())[:7] == list(CYCLE)

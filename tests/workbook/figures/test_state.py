@@ -46,7 +46,8 @@ def curves(seed):
 
 def test_forgetting_panels_show_mean_band_and_recaps_of_every_direction():
     rows = {"cosine": {"a": -curves(0), "b": curves(1)}, "share": {"a": curves(2), "b": curves(3)}}
-    figure = figures.forgetting_panels(rows, directions=("→", "↓"), segment=2)
+    drawn = {k: {n: figures.over_episodes(v) for n, v in row.items()} for k, row in rows.items()}
+    figure = figures.forgetting_panels(drawn, directions=("→", "↓"), segment=2)
     assert len(figure.axes) == 4 and [ax.get_title() for ax in figure.axes[:2]] == ["→", "↓"]
     for at, ax in enumerate(figure.axes):
         row, direction = list(rows.values())[at // 2], at % 2
@@ -65,7 +66,7 @@ def test_forgetting_panels_show_mean_band_and_recaps_of_every_direction():
     assert [ax.get_ylabel() for ax in figure.axes[::2]] == ["cosine (%)", "share (%)"]
     (legend,) = figure.legends
     assert [t.get_text() for t in legend.get_texts()] == ["a", "b"]
-    with pytest.raises(ValueError, match=r"expected \(4 directions"):
+    with pytest.raises(ValueError, match=r"expected \(3, 4, length\)"):
         figures.forgetting_panels({"share": {"a": curves(0)}})
 
 

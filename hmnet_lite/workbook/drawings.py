@@ -1,0 +1,127 @@
+"""How each named figure is drawn from its numbers, as figures/NAME.json holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hmnet_lite.data import EmojiEpisodes
+from hmnet_lite.machine import Timeline
+from hmnet_lite.workbook.figures import algorithms, maps, published, qim, state, task, traversals
+
+Numbers = Mapping[str, Any]
+
+
+def readme(numbers: Numbers) -> Figure:
+    """One scene at every gap: support, query, answer."""
+    fold, index = numbers["fold"], numbers["index"]
+    scenes = [EmojiEpisodes(fold, "test", gap=gap)[index] for gap in numbers["gaps"]]
+    queries = [scene.query_image for scene in scenes]
+    return task.picture_table(
+        {"support": [s.support_images[0] for s in scenes], "query": queries, "answer": queries},
+        [gap.replace("_", "-") for gap in numbers["gaps"]],
+        masks={
+            "support": [s.support_masks[0] for s in scenes],
+            "answer": [s.query_mask for s in scenes],
+        },
+        captions={
+            "support": [s.support_styles[0] for s in scenes],
+            "query": [s.query_style for s in scenes],
+        },
+    )
+
+
+def scan_matrix(numbers: Numbers) -> Figure:
+    """A scan as a matrix between its output and its input."""
+    return algorithms.matrix_product(*(np.array(numbers[name]) for name in ("M", "u", "y")))
+
+
+def scan_costs(numbers: Numbers) -> Figure:
+    """Time and memory of five ways of scanning, against the length."""
+    return algorithms.log_lines(numbers, "length L")
+
+
+def scan_roofline(numbers: Numbers) -> Figure:
+    """The five ways under what the machine can do at most."""
+    return _of(algorithms.roofline(numbers["points"], numbers["exp_rate"], numbers["bandwidth"]))
+
+
+def receptive_fields(numbers: Numbers) -> Figure:
+    """What the pixel in the centre sees, with one direction and with four."""
+    fields = {name: np.array(field) for name, field in numbers.items()}
+    return traversals.receptive_fields(fields, decades=6)
+
+
+def attention_or_scan(numbers: Numbers) -> Figure:
+    """What attention and a self Mamba block cost, against the size of the map."""
+    sides = {side**2: f"{side}²" for side in numbers["sides"]}
+    panels = {what: lines for what, lines in numbers.items() if what != "sides"}
+    return algorithms.log_lines(panels, "pixels of the map", xlabels=sides)
+
+
+def forgetting(numbers: Numbers) -> Figure:
+    """The support's part of the state along the scan of the query, in two measures."""
+    rows = {
+        measure: {name: np.array(curve) for name, curve in curves.items()}
+        for measure, curves in numbers["rows"].items()
+    }
+    return state.forgetting_panels(rows, segment=numbers["segment"])
+
+
+def reading_orders(numbers: Numbers) -> Figure:
+    """The path of every direction over a query, patch by patch."""
+    episode = EmojiEpisodes(numbers["fold"], "test", gap=numbers["gap"])[numbers["index"]]
+    orders, side = np.array(numbers["orders"]), numbers["side"]
+    return state.reading_orders(
+        episode.query_image, orders, (side, side), ratio=numbers["recap_ratio"]
+    )
+
+
+def recap_ratio(numbers: Numbers) -> Figure:
+    """The support as it is read at each α, and its share of the state."""
+    pictures = {int(ratio): np.array(image) for ratio, image in numbers["pictures"].items()}
+    lows, highs = (np.array(numbers[name]) for name in ("lows", "highs"))
+    return state.ratio_sweep(pictures, lows, highs, numbers["notes"])
+
+
+def intra_class_gap(numbers: Numbers) -> Figure:
+    """Cosines of features along the dial."""
+    return qim.dial_panels(
+        numbers["panels"], numbers["gaps"], ylabel="cosine of features", bottom=0
+    )
+
+
+def who_hears_whom(numbers: Numbers) -> Figure:
+    """Which output pixel depends on which input pixel, in SRM and in QIM."""
+    matrices = {name: np.array(matrix) for name, matrix in numbers["matrices"].items()}
+    return qim.hearing_matrices(matrices, segment=numbers["segment"])
+
+
+def skip_slip(numbers: Numbers) -> Figure:
+    """One skip for every channel, and what that changes."""
+    return qim.skip_slip(np.array(numbers["D"]), np.array(numbers["difference"]))
+
+
+def qim_similarity(numbers: Numbers) -> Figure:
+    """How alike query and support are from stage to stage."""
+    ylabel = "change of the cosine,\nquery FG with support FG"
+    return qim.stage_lines(numbers["panels"], numbers["stages"], ylabel=ylabel)
+
+
+def published_map(numbers: Numbers) -> Figure:
+    """The published HMNet with the shapes of one run."""
+    return maps.published_map(numbers)
+
+
+def published_costs(numbers: Numbers) -> Figure:
+    """Memory of one forward pass over time, and the part that was running."""
+    seconds, live = (np.array(numbers[name]) for name in ("seconds", "live"))
+    spans = tuple((name, begin, end) for name, begin, end in numbers["spans"])
+    return published.memory_over_time(Timeline(seconds, live, spans))
+
+
+def _of(ax: Any) -> Figure:
+    return ax.figure

@@ -1,0 +1,182 @@
+"""Figures by name: numbers first, then the drawing.
+
+    show(figure("recap", numbers))      # in a notebook: drawn from what it has just computed
+    figure("recap")                     # drawn from the numbers kept in figures/recap.json
+    python -m hmnet_lite.workbook.make  # draw all of figures/, computing what is quickly computed
+
+Each figure is a file of numbers and a picture of them. Numbers that take minutes, or that a clock
+gave, are kept from a run of the notebook that computes them: `tools/notebooks.py keep NOTEBOOK`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hmnet_lite.files import write_bytes
+from hmnet_lite.machine import made_on
+from hmnet_lite.workbook import drawings, numbers
+from hmnet_lite.workbook.figures.parts import save
+
+FOLDER = Path(__file__).resolve().parents[2] / "figures"
+DIGITS = 4  # kept of every number: more than a picture shows
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a figure comes about.
+
+    Attributes:
+        notebook: in which its numbers are computed and explained.
+        draw: numbers as JSON holds them to a figure.
+        compute: the numbers anew, in seconds; None where only the notebook computes them.
+        max_bytes: of the picture.
+    """
+
+    notebook: str
+    draw: Callable[[Mapping[str, Any]], Figure]
+    compute: Callable[[], Mapping[str, Any]] | None = None
+    max_bytes: int = 100_000
+
+
+FIGURES = {
+    "readme": Recipe("00_start_here", drawings.readme, numbers.readme, max_bytes=200_000),
+    "scan_matrix": Recipe("02_scan_algorithms", drawings.scan_matrix, numbers.scan_matrix),
+    "scan_costs": Recipe("02_scan_algorithms", drawings.scan_costs),
+    "scan_roofline": Recipe("02_scan_algorithms", drawings.scan_roofline),
+    "receptive_fields": Recipe("03_scanning_images", drawings.receptive_fields),
+    "attention_or_scan": Recipe("03_scanning_images", drawings.attention_or_scan),
+    "forgetting": Recipe("04_cross_mamba", drawings.forgetting),
+    "reading_orders": Recipe("04_cross_mamba", drawings.reading_orders, numbers.reading_orders),
+    "recap": Recipe("04_cross_mamba", drawings.forgetting),
+    "recap_ratio": Recipe("04_cross_mamba", drawings.recap_ratio),
+    "intra_class_gap": Recipe("05_query_intercepted", drawings.intra_class_gap),
+    "who_hears_whom": Recipe("05_query_intercepted", drawings.who_hears_whom),
+    "skip_slip": Recipe("05_query_intercepted", drawings.skip_slip),
+    "qim_similarity": Recipe("05_query_intercepted", drawings.qim_similarity),
+    "published_map": Recipe("06_hmnet_assembled", drawings.published_map),
+    "published_costs": Recipe("06_hmnet_assembled", drawings.published_costs),
+}
+_shown: dict[str, Any] = {}  # what this process has drawn from numbers of its own
+
+
+def figure(name: str, given: Mapping[str, Any] | None = None) -> Figure:
+    """A figure by its name.
+
+    Args:
+        name: one of `FIGURES`.
+        given: its numbers; by default those kept in figures/.
+
+    Raises:
+        ValueError: no figure has that name.
+        FileNotFoundError: its numbers were never kept.
+    """
+    recipe = _recipe(name)
+    if given is None:
+        return recipe.draw(kept(name))
+    _shown[name] = plain(given)
+    return recipe.draw(_shown[name])
+
+
+def kept(name: str, folder: Path = FOLDER) -> dict[str, Any]:
+    """The numbers of a figure as they are kept.
+
+    Raises:
+        ValueError: no figure has that name.
+        FileNotFoundError: its numbers were never kept.
+    """
+    path = folder / f"{name}.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is missing: the numbers of {name!r} come from notebook "
+            f"{_recipe(name).notebook}; keep them with python tools/notebooks.py keep "
+            f"notebooks/{_recipe(name).notebook}.ipynb"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))["numbers"]
+
+
+def keep(folder: Path = FOLDER) -> list[str]:
+    """Write the numbers that this process has drawn, with the machine that made them.
+
+    Those that `main` computes are left to it. Returns the figures' names.
+    """
+    names = [name for name in _shown if not _recipe(name).compute]
+    for name in names:
+        write(name, _shown[name], folder, made=made_on())
+    return names
+
+
+def write(name: str, values: Any, folder: Path, *, made: Mapping[str, Any] | None = None) -> None:
+    """Write figures/NAME.json and, drawn from it, figures/NAME.png."""
+    facts = {"figure": name, "notebook": _recipe(name).notebook} | ({"made": made} if made else {})
+    text = json.dumps(facts | {"numbers": values}, ensure_ascii=False, separators=(",", ":"))
+    whole = text.replace('"numbers":', '\n"numbers":\n') + "\n"
+    write_bytes(folder / f"{name}.json", whole.encode())
+    draw(name, folder)
+
+
+def draw(name: str, folder: Path = FOLDER) -> Path:
+    """Draw figures/NAME.png from figures/NAME.json; returns the picture's path."""
+    recipe = _recipe(name)
+    return save(recipe.draw(kept(name, folder)), folder / f"{name}.png", max_bytes=recipe.max_bytes)
+
+
+def plain(values: Any) -> Any:
+    """Arrays, tuples and numpy's numbers as lists and numbers of `DIGITS` digits: what JSON holds.
+
+    Raises:
+        TypeError: something that is no number, text, list or mapping.
+    """
+    if isinstance(values, Mapping):
+        return {str(key): plain(value) for key, value in values.items()}
+    if isinstance(values, np.ndarray):
+        return plain(values.tolist())
+    if isinstance(values, Sequence) and not isinstance(values, str):
+        return [plain(value) for value in values]
+    if values is None or isinstance(values, (str, bool, int)):
+        return values
+    if isinstance(values, np.integer):
+        return int(values)
+    if isinstance(values, (float, np.floating)):
+        return float(f"{values:.{DIGITS}g}")
+    raise TypeError(f"{type(values).__name__} is no number that a file can hold: {values!r:.60}")
+
+
+def _recipe(name: str) -> Recipe:
+    if name not in FIGURES:
+        raise ValueError(f"no figure is called {name!r}; expected one of {', '.join(FIGURES)}")
+    return FIGURES[name]
+
+
+def main(names: Sequence[str]) -> int:
+    """Draw the figures of these names, or all."""
+    import matplotlib.pyplot as plt
+
+    try:
+        recipes = {name: _recipe(name) for name in names or FIGURES}
+        for name, recipe in recipes.items():
+            if recipe.compute:
+                write(name, plain(recipe.compute()), FOLDER)
+            else:
+                draw(name)
+            plt.close("all")
+            print(os.path.relpath(FOLDER / f"{name}.png"), flush=True)
+    except (ValueError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    import matplotlib
+
+    matplotlib.use("Agg")
+    sys.exit(main(sys.argv[1:]))
