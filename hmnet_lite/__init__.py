@@ -6,7 +6,7 @@ Importing this package needs torch, numpy and einops only; plotting, data and tr
 import what they need when they are used. Start reading in `scan.py`, which defines every word.
 """
 
-from hmnet_lite.mamba.blocks import MambaMixer
+from hmnet_lite.mamba.mixer import MambaMixer
 from hmnet_lite.models.lite import HMNet, HMNetConfig
 from hmnet_lite.scan.backends import choose_backend
 from hmnet_lite.scan.selective import selective_scan

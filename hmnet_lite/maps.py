@@ -80,7 +80,7 @@ def reading_order(height: int, width: int, ratio: int = 1) -> Tensor:
 
     Padding is left out, so the steps are those of `to_sequences` where `inside`.
     """
-    pixel = torch.arange(1, 1 + height * width).view(1, 1, height, width)
+    pixel = torch.arange(1, 1 + height * width, device="cpu").view(1, 1, height, width)
     lines = to_sequences(pixel, ratio)[0, :, 0]
     return lines[lines > 0].view(DIRECTIONS, -1) - 1
 
@@ -105,7 +105,7 @@ def patch_starts(height: int, width: int, ratio: int = 1) -> Tensor:
 @torch.inference_mode(False)  # or what an evaluation asked for first, training could not use
 def inside(height: int, width: int, ratio: int = 1) -> Tensor:
     """Which steps of `to_sequences` read a pixel, not padding: (directions, length) of bool."""
-    return to_sequences(torch.ones(1, 1, height, width), ratio)[0, :, 0] > 0
+    return to_sequences(torch.ones(1, 1, height, width, device="cpu"), ratio)[0, :, 0] > 0
 
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:

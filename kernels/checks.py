@@ -60,3 +60,14 @@ def check_arguments(
     if segment is not None and segment < 1:
         raise ValueError(f"segment is {segment}, expected at least 1 step between recaps")
     return list(tensors.values())
+
+
+def refuse_twice(ctx, *gradients) -> None:
+    """Derivative of a backward pass: there is none.
+
+    Raises RuntimeError.
+    """
+    raise RuntimeError(
+        "cannot differentiate twice through a compiled scan: a gradient of a gradient needs one "
+        "written in torch (of hmnet_lite's, backend='reference')"
+    )

@@ -19,7 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 from hmnet_lite.mamba.blocks import HybridMambaBlock, MambaBlock
 from hmnet_lite.maps import patch_size, patch_starts
 from hmnet_lite.models.hmnet.model import PublishedConfig, PublishedHMNet
-from hmnet_lite.scan.backends import choose_backend
+from hmnet_lite.scan.backends import resolve
+from hmnet_lite.scan.map_scan import reads_maps
 
 
 @dataclass(frozen=True)
@@ -105,16 +106,31 @@ def block_scan_flops(block: MambaBlock, query: Tensor) -> int:
     channels = block.ssm.directions * inner
     work = scan_flops(batch, channels, height * width, state)
     if not isinstance(block, HybridMambaBlock):
-        return 2 * work  # query and support
+        return work if block.unread else 2 * work  # query and support
     small = math.prod(patch_size(height, width, block.patch_ratio))
     work += scan_flops(batch, channels, small, state)  # the support's one pass
-    if block.srm != "off":
+    if block.config.srm != "off":
         patches = patch_starts(height, width, block.patch_ratio).shape[1] - 1
         work += batch * channels * (2 * state * patches + small + 2 * state)  # P h + H_S; P itself
-    if block.qim != "off":
-        met = math.prod(patch_size(height, width, block.recap_ratio))
+    if block.config.qim != "off":
+        met = math.prod(patch_size(height, width, block.config.recap_ratio))
         work += intercept_flops(batch, inner, met, state)
     return work
+
+
+def unread_flops(block: MambaBlock, query: Tensor) -> int:
+    """Matrix products and convolutions of a support that nobody reads.
+
+    The released network computes them, and the paper's Table 4 counts them; ours does not.
+    """
+    if not block.unread:
+        return 0
+    batch, height, width, dim = query.shape
+    inner, ssm = 2 * dim, block.ssm
+    work = dim * inner + inner * dim + 2 * dim * dim  # gate, out-projection, MLP
+    if not block.reads_support:  # projection, 3×3 convolution; Δ, B and C of every direction
+        work += dim * inner + 9 * inner + ssm.directions * inner * 2 * (ssm.rank + ssm.state)
+    return 2 * batch * height * width * work
 
 
 @torch.library.custom_op("hmnet_lite::scan_work", mutates_args=())
@@ -164,11 +180,10 @@ def count_flops() -> Iterator[FlopCounterMode]:
 
 def _seen_by_torch(block: MambaBlock, query: Tensor) -> int:
     """What the counter finds by itself: the chunked scan reads its states by a matrix product."""
-    backend = block.backend if block.backend != "auto" else choose_backend(query)[0]
-    if backend != "chunked":
+    if resolve(block.config.backend, query) != "chunked":
         return 0
     batch, height, width, dim = query.shape
-    steps = 2 * height * width
+    steps = (1 if block.unread else 2) * height * width
     if isinstance(block, HybridMambaBlock):  # a small support; the query's patches all whole
         h, w = patch_size(height, width, block.patch_ratio)
         steps = (1 + -(-height // h) * -(-width // w)) * h * w
@@ -177,12 +192,12 @@ def _seen_by_torch(block: MambaBlock, query: Tensor) -> int:
 
 def _fused_delta(block: MambaBlock, query: Tensor) -> int:
     """What it misses: reading a map in place makes Δ of its low-rank form as the scan goes."""
-    if not block.in_place(query):
+    if not reads_maps(query, block.config.backend):
         return 0
     batch, height, width, dim = query.shape
-    support = height * width
+    support = 0 if block.unread else height * width
     if isinstance(block, HybridMambaBlock):  # with recaps P needs the support's Δ: torch makes it
         small = math.prod(patch_size(height, width, block.patch_ratio))
-        support = small if block.srm == "off" else 0
+        support = small if block.config.srm == "off" else 0
     channels = batch * block.ssm.directions * 2 * dim
     return 2 * channels * (height * width + support) * block.ssm.rank

@@ -21,9 +21,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from hmnet_lite.mamba.hybrid import read_support, recapped_scan
+from hmnet_lite.mamba.hybrid import read_support
 from hmnet_lite.maps import from_sequences, reading_order
-from hmnet_lite.scan.chunked import chunked_scan
+from hmnet_lite.scan.selective import selective_scan
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def split_state(support_scan, query_scan, *, segment: int = 0) -> StateSplit:
     """Split the query scan's states into the support's part and the query's.
 
     Args:
-        support_scan, query_scan: (u, delta, A, B, C, D) each, as `SSM.forward` gives them and as
-            a block's trace holds them.
+        support_scan, query_scan: (u, delta, A, B, C, D) each, as `SSM.forward` gives them and
+            what a `Recorder` received gives: seen.blocks[1]["query_scan"]().
         segment: 0 reads the support once and then the query (cross Mamba by concatenation);
             a positive number recaps the support before every `segment` query steps (SRM).
 
@@ -84,17 +84,15 @@ def split_state(support_scan, query_scan, *, segment: int = 0) -> StateSplit:
     """
     u, delta, A, B, C, _ = query_scan
     _check_pair(support_scan, query_scan)
-    _, P, H_S = read_support(*support_scan, backend="chunked")
-    zero = torch.zeros_like(H_S)
-    if segment:
-        ask = dict(return_states=True, segment=segment)
-        support = chunked_scan(torch.zeros_like(u), delta, A, B, C, recap=(P, H_S), **ask)[2]
-        query = chunked_scan(u, delta, A, B, C, recap=(P, zero), **ask)[2]
-    else:
-        carried = dict(initial_state=H_S, return_states=True)
-        support = chunked_scan(torch.zeros_like(u), delta, A, B, C, **carried)[2]
-        query = chunked_scan(u, delta, A, B, C, return_states=True)[2]
-    return StateSplit(support, query, H_S)
+    _, support_keep, support_state = read_support(*support_scan)
+
+    def states(written: Tensor, start: Tensor) -> Tensor:
+        recap = (support_keep, start, segment or u.shape[-1])  # one recap from zero: the start
+        return selective_scan(written, delta, A, B, C, recap=recap, return_states=True)[1]
+
+    support = states(torch.zeros_like(u), support_state)
+    query = states(u, torch.zeros_like(support_state))
+    return StateSplit(support, query, support_state)
 
 
 @torch.no_grad()
@@ -123,18 +121,18 @@ def split_output(support_scan, query_scan, marked: Tensor, *, segment: int = 0):
         )
     channels = u.shape[1] // B.shape[1]
     marked = marked.to(u.dtype).repeat_interleave(channels, dim=1)
-    _, P, H_S = read_support(*support_scan, backend="chunked")
+    _, support_keep, support_state = read_support(*support_scan)
 
     def read(written: Tensor, start: Tensor) -> Tensor:
-        line = (written, delta, A, B, C, None, P, start, segment or u.shape[-1])
-        return recapped_scan(*line, backend="chunked")
+        recap = (support_keep, start, segment or u.shape[-1])
+        return selective_scan(written, delta, A, B, C, recap=recap)
 
     own = (B * C).sum(2).repeat_interleave(channels, dim=1) * delta * u
     return {
-        "support": read(torch.zeros_like(u), H_S),
+        "support": read(torch.zeros_like(u), support_state),
         "own": own,
-        "marked": read(u * marked, torch.zeros_like(H_S)) - own * marked,
-        "rest": read(u * (1 - marked), torch.zeros_like(H_S)) - own * (1 - marked),
+        "marked": read(u * marked, torch.zeros_like(support_state)) - own * marked,
+        "rest": read(u * (1 - marked), torch.zeros_like(support_state)) - own * (1 - marked),
         "skip": D[:, None] * u,
     }
 
@@ -187,7 +185,7 @@ def heard(support_scan, query_scan, pixel: tuple[int, int], sizes, *, ratio: int
     """`contributions` to one query pixel, all directions added, laid out as maps.
 
     Args:
-        support_scan, query_scan: of all directions, as a block's trace holds them.
+        support_scan, query_scan: of all directions, as in `split_state`.
         pixel: (row, column) of the query map.
         sizes: ((height, width) of the support as it is scanned, (height, width) of the query).
         ratio: α; 1 is a single reading of the support.
@@ -229,7 +227,7 @@ def _check_pair(support_scan, query_scan) -> None:
     if support[:2] != query[:2]:
         raise ValueError(
             f"the support scan is {tuple(support)} and the query scan {tuple(query)}; batch and "
-            "channels must agree: take both from one block's trace"
+            "channels must agree: take both from one block"
         )
 
 

@@ -31,7 +31,7 @@ from hmnet_lite.files import write_json
 from hmnet_lite.machine import made_on
 from hmnet_lite.mamba.blocks import HybridMambaBlock, MambaBlock, SelfMambaBlock
 from hmnet_lite.mamba.hybrid import srm_literal
-from hmnet_lite.maps import patch_size, resize, to_sequences
+from hmnet_lite.maps import from_sequences, patch_size, resize, to_sequences
 from hmnet_lite.scan.backends import BACKENDS, why_not
 from hmnet_lite.scan.selective import selective_scan
 
@@ -47,43 +47,48 @@ class LiteralBlock(HybridMambaBlock):
         scan: a scan to run instead of ours, called as scan(u, delta, A, B, C, D).
     """
 
-    def __init__(self, *arguments, scan: Callable | None = None, **options):
+    def __init__(self, *arguments, literal: Callable | None = None, **options):
         super().__init__(*arguments, **options)
-        self.scan = scan
+        self.literal = literal
 
-    def core(self, query, support, trace):
-        size, ratio = query.shape[-2:], self.recap_ratio
+    def core(self, query, support):
+        size, ratio = query.shape[-2:], self.config.recap_ratio
         small = patch_size(*size, ratio)
         s = self.ssm(to_sequences(resize(support, *small)))
         q = self.ssm(to_sequences(query, ratio))
         pick = (0, 1, 3, 4)  # u, delta, B, C
         lines, A, D = ([x[i] for i in pick] for x in (s, q)), s[2], s[5]
         segment = small[0] * small[1]
-        y_query, y_support, H_S = (
-            srm_literal(*lines, A, D, segment, backend=self.backend)
-            if self.scan is None
+        y_query, y_support, support_state = (
+            srm_literal(*lines, A, D, segment, backend=self.config.backend)
+            if self.literal is None
             else self._on_another_scan(*lines, A, D, segment)
         )
-        out_query = self._together(y_query, *size, ratio) + self._intercept(query, H_S)
-        return out_query, resize(self._together(y_support, *small), *size)
+        out_query = together(y_query, size, ratio) + self._intercept(query, support_state)
+        return out_query, resize(together(y_support, small), *size)
 
     def _on_another_scan(self, support, query, A, D, segment):
-        """`srm_literal` on `self.scan`; the state, which that may not give, from ours."""
+        """`srm_literal` on another scan; the state, which that may not give, from ours."""
         u, delta, B, C = (
             torch.cat([x for part in q.split(segment, -1) for x in (s, part)], dim=-1)
             for s, q in zip(support, query, strict=True)
         )
-        y = rearrange(self.scan(u, delta, A, B, C, D), "b c (r t) -> b c r t", t=2 * segment)
+        y = rearrange(self.literal(u, delta, A, B, C, D), "b c (r t) -> b c r t", t=2 * segment)
         u, delta, B, C = support
-        _, H_S = selective_scan(u, delta, A, B, C, return_last_state=True)
-        return y[..., segment:].flatten(2), y[:, :, 0, :segment], H_S
+        _, support_state = selective_scan(u, delta, A, B, C, return_last_state=True)
+        return y[..., segment:].flatten(2), y[:, :, 0, :segment], support_state
+
+
+def together(y: Tensor, size: tuple[int, int], ratio: int = 1) -> Tensor:
+    """(batch, 4·channels, length) → the directions' sum, (batch, channels, height, width)."""
+    return sum(from_sequences(rearrange(y, "b (k c) l -> b k c l", k=4), *size, ratio))
 
 
 class BySequences:
     """A block that never reads in place. Mixed in before the block."""
 
-    def core(self, query, support, trace):
-        return self.by_sequences(query, support, trace)
+    def scan(self, reading, ratio=1, **options):
+        return reading.scan_sequences(ratio, **options)
 
 
 class HybridBySequences(BySequences, HybridMambaBlock):
@@ -127,7 +132,7 @@ def blocks(rounds: int, seconds: float, *, dim: int = DIM, side: int = SIDE) -> 
             runs = {way: run(block, maps) for way, block in kinds.items()}
             if name == "hybrid" and kind == "forward":  # (its backward is quadratic in the length)
                 try:
-                    slow = LiteralBlock(dim, scan=mamba_ssm_reference())
+                    slow = LiteralBlock(dim, literal=mamba_ssm_reference())
                     slow.load_state_dict(weights)
                     runs = {REFERENCE: run(slow, maps), **runs}
                 except ImportError as missing:

@@ -2,15 +2,16 @@
 
 Cross Mamba by concatenation scans [support, query] as one line, and the state forgets the support
 as it walks the query. The **support recapped Mamba** (SRM, eq. 5-8) scans the support again before
-every query patch. The **query intercepted Mamba** (QIM, eq. 9-12) lets every query pixel meet the
-support state alone, so that no query pixel can be preferred to the support.
+every query patch. The **query intercepted Mamba** (QIM, eq. 9-10) lets every query pixel meet the
+support state and itself, so that no other query pixel can be preferred to the support.
 
 Both are simpler than they look. The SSM is linear in its state and a recap reads the same
 support every time, so a recap of any length is one affine map,
 
-    h ← P ⊙ h + H_S        P = exp(A Σ_t Δ_t),   H_S = support_state from a zero start,
+    h ← P ⊙ h + H_S        P = exp(A Σ_t Δ_t),   H_S = the state after the support,
 
-and QIM has no recurrence at all. `srm_literal` is the paper's wording, kept as the check.
+with P the `support_keep` and H_S the `support_state` of the code, and QIM has no recurrence at all.
+`srm_literal` is the paper's wording, kept as the check.
 """
 
 from __future__ import annotations
@@ -19,69 +20,31 @@ import torch
 from einops import einsum, rearrange
 from torch import Tensor
 
-from hmnet_lite.scan.backends import choose_backend, compiled_scan
-from hmnet_lite.scan.chunked import chunked_scan
 from hmnet_lite.scan.selective import selective_scan
 
 
-def read_support(u, delta, A, B, C, D, *, backend: str = "auto"):
-    """First pass over the support.
+def read_support(u, delta, A, B, C, D=None, *, backend: str = "auto"):
+    """First pass over the support: what `selective_scan`'s recap is made of.
+
+        y, *read = read_support(*support_scan)
+        y = selective_scan(*query_scan, recap=(*read, segment))
 
     Args as in `selective_scan` (delta already positive).
 
     Returns:
         y (batch, channels, length): the support's own outputs.
-        P (batch, channels, state): what one recap keeps of the state it meets.
-        H_S (batch, channels, state): the support state.
+        support_keep (batch, channels, state): P, what one recap keeps of the state it meets.
+        support_state (batch, channels, state): H_S.
     """
-    y, H_S = selective_scan(u, delta, A, B, C, D, return_last_state=True, backend=backend)
-    P = torch.exp(delta.sum(-1, keepdim=True) * A)
-    return y, P, H_S
-
-
-def recapped_scan(u, delta, A, B, C, D, P, H_S, segment: int, *, backend: str = "auto") -> Tensor:
-    """SRM's query scan: a recap h ← P ⊙ h + H_S before every `segment` query steps.
-
-    Equal to scanning the whole support before every patch (`srm_literal`), at 1/2 of the cost of
-    that when the support has as many pixels as a patch.
-
-    Args:
-        u, delta, A, B, C, D: the query's, as in `selective_scan` (delta already positive).
-        P, H_S: (batch, channels, state), from `read_support`.
-        segment: steps in a patch; divides the length.
-        backend: as in `selective_scan`.
-
-    Returns:
-        y: (batch, channels, length).
-
-    Raises:
-        ValueError: segment does not divide the length.
-    """
-    if segment < 1 or u.shape[-1] % segment:
-        raise ValueError(
-            f"segment={segment} does not divide the {u.shape[-1]} query steps; every patch must "
-            "have the same number of pixels"
-        )
-    if backend == "auto":
-        backend, _ = choose_backend(u, initial_state=True)
-    if backend == "chunked":
-        return chunked_scan(u, delta, A, B, C, D, recap=(P, H_S), segment=segment)[0]
-    if backend in ("cpu", "triton"):
-        return compiled_scan(backend)(u, delta, A, B, C, D, recap=(P, H_S), segment=segment)
-    h = torch.zeros_like(H_S)
-    ys = []
-    for start in range(0, u.shape[-1], segment):
-        part = slice(start, start + segment)
-        y, h = selective_scan(
-            u[..., part], delta[..., part], A, B[..., part], C[..., part], D,
-            return_last_state=True, initial_state=P * h + H_S, backend=backend,
-        )  # fmt: skip
-        ys.append(y)
-    return torch.cat(ys, dim=-1)
+    y, support_state = selective_scan(u, delta, A, B, C, D, return_last_state=True, backend=backend)
+    support_keep = torch.exp(delta.sum(-1, keepdim=True) * A)
+    return y, support_keep, support_state
 
 
 def srm_literal(support, query, A, D, segment: int, *, backend: str = "auto"):
     """SRM word by word (eq. 5-8): one long line, the support before each query patch, one scan.
+
+    Equal to `selective_scan` with a recap, which at patches of the support's size is half the work.
 
     Args:
         support, query: (u, delta, B, C) of each, shapes as in `selective_scan`.
@@ -104,16 +67,16 @@ def srm_literal(support, query, A, D, segment: int, *, backend: str = "auto"):
     return rearrange(rounds[..., M:], "b c r t -> b c (r t)"), y_support, state
 
 
-def intercept(u, delta, A, B, C, D, H_S) -> Tensor:
-    """QIM (eq. 9-12): every query pixel meets the support state, and no other query pixel.
+def intercept(u, delta, A, B, C, D, support_state) -> Tensor:
+    """QIM (eq. 9-10): every query pixel meets the support state and itself, no other query pixel.
 
-        y_t = C_t · (Ā_t ⊙ H_S) + (C_t · B_t) Δ_t u_t + D u_t
+        y_t = C_t · (Ā_t ⊙ H_S) + (C_t · B_t) Δ_t u_t + D u_t          H_S the support_state
 
     Args:
         u, delta: (batch, channels, length), delta already positive.
         A: (channels, state). B, C: (batch, state, length). D: (channels,), or a scalar tensor to
-            repeat a slip of the published code (DESIGN: published_skip).
-        H_S: (batch, channels, state).
+            do as the released code does (`MixerConfig.published_skip`).
+        support_state: (batch, channels, state).
 
     Returns:
         (batch, channels, length). Memory grows with batch x channels x length only: the sum over
@@ -121,7 +84,7 @@ def intercept(u, delta, A, B, C, D, H_S) -> Tensor:
     """
     own = einsum(B, C, "b n l, b n l -> b l")[:, None] * delta * u
     skip = D[:, None] * u if D.ndim else D * u
-    return _MeetState.apply(delta, A, C, H_S) + own + skip
+    return _MeetState.apply(delta, A, C, support_state) + own + skip
 
 
 class _MeetState(torch.autograd.Function):

@@ -1,19 +1,33 @@
 """The selection parameters of a block: from what is read to Δ, B and C, for several directions.
 
-Two ways to run them, with the same numbers: `forward` makes the arguments of `selective_scan` from
-sequences (readable, any device), `scan_map` reads a map where it lies (compiled, CPU).
+Selection looks at one pixel at a time, so it can be done before a map is put in any order (`read`)
+or after (`forward`), with the same numbers. All of it is computed in float32 (float64 for float64
+maps) whatever the precision around it: steps add up over thousands of pixels, so a rounded Δ would
+be a different memory.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from hmnet_lite.maps import DIRECTIONS
+from hmnet_lite.maps import (
+    DIRECTIONS,
+    from_sequences,
+    patch_size,
+    patch_starts,
+    reading_order,
+    to_sequences,
+)
+from hmnet_lite.precision import exact, in_full
+from hmnet_lite.scan.map_scan import map_scan, reads_maps
+from hmnet_lite.scan.selective import selective_scan
 
 
 class SSM(nn.Module):
@@ -51,7 +65,7 @@ class SSM(nn.Module):
     @property
     def A(self) -> Tensor:
         """(directions, channels, state), negative."""
-        return -torch.exp(self.A_log.float())
+        return -torch.exp(in_full(self.A_log))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Arguments of a scan over all directions at once, each direction a group.
@@ -66,59 +80,124 @@ class SSM(nn.Module):
         """
         x = x[:, : self.directions]
         K = x.shape[1]
-        selected = torch.einsum("bkcl,krc->bkrl", x, self.select[:K])
-        low_rank, B, C = selected.split([self.rank, self.state, self.state], dim=2)
-        delta = torch.einsum("bkrl,kcr->bkcl", low_rank, self.delta_weight[:K])
-        delta = F.softplus(delta + self.delta_bias[:K, :, None])
-        u, delta = (rearrange(v, "b k c l -> b (k c) l") for v in (x, delta))
+        with exact(x):
+            x = in_full(x)
+            selected = torch.einsum("bkcl,krc->bkrl", x, self.select_weight(K, x))
+            low_rank, B, C = selected.split([self.rank, self.state, self.state], dim=2)
+            delta = self.step_sizes(low_rank.mT).mT
+            u, delta = (rearrange(v, "b k c l -> b (k c) l") for v in (x, delta))
         A, D = self.A[:K].flatten(0, 1), self.D[:K].flatten()
         return u, delta, A, B, C, D
 
-    def scan_map(
-        self,
-        x: Tensor,
-        order: Tensor,
-        starts: Tensor | None = None,
-        recap: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Scan a map in all directions where it lies: no sequence is laid out or put back.
+    def step_sizes(self, low_rank: Tensor) -> Tensor:
+        """Δ from its low-rank form: (batch, K, length, rank) → (batch, K, length, channels)."""
+        K = low_rank.shape[1]
+        weight, bias = (x[:K].to(low_rank.dtype) for x in (self.delta_weight, self.delta_bias))
+        return F.softplus(low_rank @ weight.mT + bias[:, None])
 
-        Selection works pixel by pixel, so it may as well be done before the map is put in order.
+    def select_weight(self, directions: int, like: Tensor) -> Tensor:
+        """The selection's matrices, (directions, rank + 2·state, channels), in `like`'s dtype."""
+        return self.select[:directions].to(like.dtype)
+
+    def read(self, x: Tensor) -> MapReading:
+        """Select Δ, B and C at every pixel of a map: pixel by pixel, before any order is chosen.
 
         Args:
-            x: (batch, channels, height, width), float32 on a CPU; free of copies when it is
-                channels-last in memory.
-            order, starts: (at least `directions`, …) from `reading_order` and `patch_starts`.
-            recap: (P, H_S), each (batch, directions·channels, state), read before every patch.
-
-        Returns:
-            y (batch, channels, height, width) summed over directions, channels-last in memory;
-            the low-rank form of Δ, (batch, directions, pixels, rank), for `kept`; the last state
-            (batch, directions·channels, state).
+            x: (batch, channels, height, width); free of copies when channels-last in memory.
         """
-        from hmnet_kernels import map_scan_cpu
-
-        K, height = self.directions, x.shape[-2]
-        pixels = rearrange(x, "b c h w -> b (h w) c")
-        selected = rearrange(pixels @ self.select.flatten(0, 1).T, "b p (k s) -> b k p s", k=K)
+        with exact(x):
+            pixels = in_full(rearrange(x, "b c h w -> b (h w) c"))
+            weight = self.select_weight(self.directions, pixels).flatten(0, 1)
+            selected = rearrange(pixels @ weight.T, "b p (k s) -> b k p s", k=self.directions)
         low_rank, B, C = selected.split([self.rank, self.state, self.state], dim=-1)
-        A, D, bias = self.A.flatten(0, 1), self.D.flatten(), self.delta_bias.flatten()
-        y, last_state = map_scan_cpu(
-            pixels, low_rank, self.delta_weight.flatten(0, 1), A, B, C, D, order=order[:K],
-            starts=None if starts is None else starts[:K], delta_bias=bias, delta_softplus=True,
-            recap=recap,
-        )  # fmt: skip
-        return rearrange(y, "b (h w) c -> b c h w", h=height), low_rank, last_state
+        return MapReading(self, pixels, x.shape[-2:], low_rank, B, C)
 
-    def kept(self, low_rank: Tensor) -> Tensor:
-        """What reading a whole map keeps of the state it meets, P = exp(A ΣΔ).
+
+@dataclass(frozen=True, eq=False)
+class MapReading:
+    """What an SSM selected at every pixel of a map; scanned in place, or laid out as sequences."""
+
+    ssm: SSM
+    pixels: Tensor  # (batch, height·width, channels): u
+    size: tuple[int, int]
+    low_rank: Tensor  # (batch, directions, height·width, rank): Δ before its weight and bias
+    B: Tensor  # (batch, directions, height·width, state)
+    C: Tensor  # likewise
+
+    def scan(
+        self,
+        ratio: int = 1,
+        *,
+        recap: tuple[Tensor, Tensor] | None = None,
+        last_state: bool = False,
+        backend: str = "auto",
+    ) -> tuple[Tensor, Tensor | None]:
+        """Scan the map in all directions, in place where the backend can.
 
         Args:
-            low_rank: (batch, directions, pixels, rank) of `scan_map`.
+            ratio: α, or 1 for the whole map as one patch.
+            recap: (support_keep, support_state), each (batch, directions·channels, state), read
+                before every patch.
+            last_state: whether it is wanted, too.
+            backend: as in `selective_scan`.
 
         Returns:
-            (batch, directions·channels, state).
+            y (batch, channels, height, width), summed over directions; the last state
+            (batch, directions·channels, state), or None.
         """
-        delta = low_rank @ self.delta_weight.mT + self.delta_bias[:, None]  # (b, k, p, c)
-        total = F.softplus(delta).sum(2)
-        return torch.exp(total[..., None] * self.A).flatten(1, 2)
+        if reads_maps(self.pixels, backend):
+            return self.scan_in_place(ratio, recap=recap)
+        return self.scan_sequences(ratio, recap=recap, last_state=last_state, backend=backend)
+
+    def scan_in_place(self, ratio: int = 1, *, recap=None) -> tuple[Tensor, Tensor]:
+        """`scan`, the map where it lies: no sequence is laid out or put back."""
+        ssm, K = self.ssm, self.ssm.directions
+        exact_parts = (ssm.delta_weight, ssm.D, ssm.delta_bias)
+        weight, D, bias = (in_full(x).flatten(0, 1) for x in exact_parts)
+        y, last_state = map_scan(
+            self.pixels, self.low_rank, weight, ssm.A.flatten(0, 1), self.B, self.C, D,
+            order=reading_order(*self.size, ratio)[:K], starts=patch_starts(*self.size, ratio)[:K],
+            delta_bias=bias, delta_softplus=True, recap=recap,
+        )  # fmt: skip
+        return rearrange(y, "b (h w) c -> b c h w", h=self.size[0]), last_state
+
+    def scan_sequences(self, ratio: int = 1, *, recap=None, last_state=False, backend="auto"):
+        """`scan`, the readable way: sequences laid out, scanned and put back."""
+        if recap is not None:
+            recap = (*recap, math.prod(patch_size(*self.size, ratio)))
+        found = selective_scan(
+            *self.sequences(ratio), recap=recap, return_last_state=last_state, backend=backend
+        )
+        y, state = found if last_state else (found, None)
+        y = rearrange(y, "b (k c) l -> b k c l", k=self.ssm.directions)
+        return sum(from_sequences(y, *self.size, ratio)), state
+
+    @cached_property
+    def delta(self) -> Tensor:
+        """Δ at every pixel, (batch, directions, height·width, channels)."""
+        with exact(self.low_rank):
+            return self.ssm.step_sizes(self.low_rank)
+
+    def support_keep(self) -> Tensor:
+        """What reading this whole map keeps of the state it meets, P = exp(A ΣΔ).
+
+        (batch, directions·channels, state).
+        """
+        return torch.exp(self.delta.sum(2)[..., None] * self.ssm.A).flatten(1, 2)
+
+    def sequences(self, ratio: int = 1) -> tuple[Tensor, ...]:
+        """The same reading as arguments (u, delta, A, B, C, D) of `selective_scan`.
+
+        The values are the selected ones, put in order; padding steps have Δ = 0.
+        """
+        height, K = self.size[0], self.ssm.directions
+
+        def lay_out(x: Tensor) -> Tensor:  # (b, k, p, any) → (b, k, any, length)
+            maps = rearrange(x, "b k (h w) c -> k b c h w", h=height)
+            lines = [to_sequences(maps[min(k, len(maps) - 1)], ratio)[:, k] for k in range(K)]
+            return torch.stack(lines, dim=1)
+
+        u, delta = lay_out(self.pixels[:, None]), lay_out(self.delta)  # padded with zeros
+        u, delta = (rearrange(v, "b k c l -> b (k c) l") for v in (u, delta))
+        A, D = self.ssm.A.flatten(0, 1), self.ssm.D.flatten()
+        return u, delta, A, lay_out(self.B), lay_out(self.C), D

@@ -12,56 +12,58 @@ that HMNet has to beat with everything else equal.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from hmnet_lite.mamba.blocks import MambaMixer
+from hmnet_lite.mamba.config import MixerConfig
+from hmnet_lite.mamba.mixer import MambaMixer
+from hmnet_lite.maps import resize
 from hmnet_lite.models.backbones import BACKBONES, Features
 from hmnet_lite.models.checks import check_episode
 from hmnet_lite.models.decoder import Decoder
 from hmnet_lite.models.prior import PRIORS, masked_mean, prior_maps
+from hmnet_lite.precision import exact, in_full
+from hmnet_lite.record import record
 
 
 @dataclass(frozen=True)
-class HMNetConfig:
-    """Everything that decides the network's shape.
+class HMNetConfig(MixerConfig):
+    """Everything that decides the network's shape: the mixer's switches, and these.
 
     Attributes:
-        backbone: a name in `hmnet_lite.models.backbones.BACKBONES`.
         dim: channels of the mixer and decoder; a multiple of 16.
-        depth: mixer blocks, self and hybrid in turn; 0 is the network without Mamba.
-        state: size of each channel's state.
-        recap_ratio: α; no side of the stride-16 map may be shorter.
-        detach_support_state, srm, qim, directions: see `MambaMixer`; the ablations' switches.
+        depth: mixer blocks; 0 is the network without Mamba.
+        backbone: a name in `hmnet_lite.models.backbones.BACKBONES`.
         prior_scale: what the priors are multiplied by before the merge (published: 10).
+        prototype: whether the query is shown the support's prototype before the mixer. This and
+            the prior are shortcuts: with them the support reaches the query without the mixer.
+        prior: who is shown the prior maps: "both" the merge before the mixer and the decoder, the
+            "decoder" alone, or "none".
+
+    Raises:
+        ValueError: as `MixerConfig`; no such backbone; a dim that is no multiple of 16.
     """
 
     backbone: str = "efficientnet_lite0"
-    dim: int = 32
-    depth: int = 2
-    state: int = 16
-    recap_ratio: int = 4
-    detach_support_state: bool = True
-    srm: str = "recap"
-    qim: str = "shared"
-    directions: int = 4
     prior_scale: float = 10.0
+    prototype: bool = True
+    prior: Literal["both", "decoder", "none"] = "both"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.backbone not in BACKBONES:
             raise ValueError(
                 f"backbone={self.backbone!r} is not known; choose one of {', '.join(BACKBONES)}"
             )
         if self.dim < 16 or self.dim % 16:
             raise ValueError(f"dim={self.dim}; expected a positive multiple of 16")
-
-    def to_dict(self) -> dict:
-        """Plain values, for checkpoints and reports."""
-        return asdict(self)
+        if self.prior not in ("both", "decoder", "none"):
+            raise ValueError(f"prior={self.prior!r}; expected both, decoder or none")
 
 
 class HMNet(nn.Module):
@@ -80,29 +82,18 @@ class HMNet(nn.Module):
         self.reduce_support = nn.Sequential(nn.Conv2d(deep, dim, 1), nn.ReLU())
         self.merge_query = nn.Conv2d(2 * dim + PRIORS, dim, 1, bias=False)
         self.merge_support = nn.Conv2d(2 * dim + 1, dim, 1, bias=False)
-        self.mixer = MambaMixer(
-            dim, config.depth, state=config.state, recap_ratio=config.recap_ratio,
-            detach_support_state=config.detach_support_state, srm=config.srm, qim=config.qim,
-            directions=config.directions,
-        )  # fmt: skip
+        self.mixer = MambaMixer(config)
         self.mixer.start_silent()
         self.decoder = Decoder(dim, self.backbone.fine_channels, PRIORS)
 
-    def forward(
-        self,
-        query_image: Tensor,
-        support_images: Tensor,
-        support_masks: Tensor,
-        trace: dict | None = None,
-    ) -> Tensor:
+    def forward(self, query_image: Tensor, support_images: Tensor, support_masks: Tensor) -> Tensor:
         """Segment the query as the supports show.
 
         Args:
             query_image: (batch, 3, height, width), float in [0, 1], sides multiples of 16.
-            support_images: (batch, shots, 3, height, width), likewise.
+            support_images: (batch, shots, 3, height, width), likewise; of any such size.
             support_masks: (batch, shots, height, width) of 0 background, 1 the class,
                 255 ignore (any dtype); each must hold some of the class.
-            trace: see `segment`.
 
         Returns:
             logits (batch, 2, height, width): background, foreground.
@@ -110,18 +101,23 @@ class HMNet(nn.Module):
         Raises:
             TypeError, ValueError: what was given, what was expected, the mend.
         """
-        device = self.merge_query.weight.device
-        check_episode(query_image, support_images, support_masks, self.backbone.stride, device)
+        weight = self.merge_query.weight
+        stride = self.backbone.stride
+        check_episode(query_image, support_images, support_masks, stride, weight.device)
         shots = support_images.shape[1]
-        query = self.backbone(query_image)
-        support = self.backbone(support_images.flatten(0, 1)).deep
+        query = self.backbone(query_image.to(weight.dtype))
+        support = self.backbone(support_images.flatten(0, 1).to(weight.dtype)).deep
         support = rearrange(support, "(b k) c h w -> b k c h w", k=shots)
-        logits = self.segment(query, support, support_masks, trace)
+        logits = self.segment(query, support, support_masks)
         size = query_image.shape[-2:]
         return F.interpolate(logits, size, mode="bilinear", align_corners=False)
 
     def segment(
-        self, query: Features, support: Tensor, masks: Tensor, trace: dict | None = None
+        self,
+        query: Features,
+        support: Tensor,
+        masks: Tensor,
+        mixer_support: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """The trained part, on features (which training caches).
 
@@ -129,26 +125,58 @@ class HMNet(nn.Module):
             query: `Features` of the query pictures.
             support: (batch, shots, channels, h, w) deep features of the supports.
             masks: (batch, shots, height, width) of {0, 1, 255}.
-            trace: a dict that receives `prior`, `prototype`, `query_in`, `support_in`,
-                `query_out` and `blocks` (see `MambaMixer`); the result does not change.
+            mixer_support: another (support, masks) for the mixer alone: what changes is what the
+                network hears through its state. Prototype and priors stay those of `support`.
+                Masks of zeros show the mixer no support at all.
 
         Returns:
             logits (batch, 2, 2h, 2w) at stride 8.
+
+        Hands over to a `Recorder`: prior, prototype, query_in, support_in, query_out.
         """
-        # the share of each stride-16 cell that the class covers
-        masks = F.adaptive_avg_pool2d((masks == 1).float(), support.shape[-2:])  # (b, k, h, w)
-        prior = prior_maps(query.deep, support, masks)  # (b, 3, h, w)
+        shares = class_share(masks, support)  # (b, k, h, w)
+        with exact(support):  # cosines: small differences decide
+            prior = prior_maps(in_full(query.deep), in_full(support), shares)
+        prior = prior.to(query.deep.dtype)  # (b, 3, h, w)
+        nothing = torch.zeros_like(prior)
 
         q = self.reduce_query(query.deep)  # (b, dim, h, w)
-        s = self.reduce_support(support.flatten(0, 1)).unflatten(0, masks.shape[:2])
-        prototype = masked_mean(s, masks).mean(1)[..., None, None].expand_as(q)
-        s = (s * masks[:, :, None]).mean(1)  # supports averaged on their class only
-        q = self.merge_query(torch.cat([q, prototype, self.config.prior_scale * prior], dim=1))
-        s = self.merge_support(torch.cat([s, prototype, masks.mean(1, keepdim=True)], dim=1))
+        shown = self._reduce(support, shares)  # (b, k, dim, h, w)
+        prototype = masked_mean(shown, shares.to(shown.dtype)).mean(1)  # (b, dim)
+        evidence = prototype if self.config.prototype else torch.zeros_like(prototype)
+        hint = self.config.prior_scale * prior if self.config.prior == "both" else nothing
+        q = self.merge_query(torch.cat([q, _spread(evidence, q), hint], dim=1))
 
-        blocks = None if trace is None else []
-        mixed = self.mixer(q, s, blocks)
-        if trace is not None:
-            trace.update(prior=prior, prototype=prototype[..., 0, 0], query_in=q, support_in=s,
-                         query_out=mixed, blocks=blocks)  # fmt: skip
-        return self.decoder(F.relu(mixed), query.fine, prior)
+        if mixer_support is not None:
+            shares = class_share(mixer_support[1], mixer_support[0])
+            shown = self._reduce(mixer_support[0], shares)
+        s = self._support_map(shown, shares.to(shown.dtype), q)
+
+        mixed = self.mixer(q, s)
+        record(prior=prior, prototype=prototype, query_in=q, support_in=s, query_out=mixed)
+        hint = nothing if self.config.prior == "none" else prior
+        return self.decoder(F.relu(mixed), query.fine, hint)
+
+    def _reduce(self, support: Tensor, shares: Tensor) -> Tensor:
+        return self.reduce_support(support.flatten(0, 1)).unflatten(0, shares.shape[:2])
+
+    def _support_map(self, shown: Tensor, shares: Tensor, like: Tensor) -> Tensor:
+        """(batch, dim, h, w): supports averaged on their class only, at the query map's size."""
+        prototype = masked_mean(shown, shares).mean(1)
+        s = (shown * shares[:, :, None]).mean(1)
+        parts = [s, _spread(prototype, s), shares.mean(1, keepdim=True)]
+        return resize(self.merge_support(torch.cat(parts, dim=1)), *like.shape[-2:])
+
+
+def class_share(masks: Tensor, features: Tensor) -> Tensor:
+    """The share of each cell of the features that the class covers.
+
+    (batch, shots, height, width) of {0, 1, 255} → (batch, shots, h, w) in [0, 1], computed in full.
+    """
+    share = F.adaptive_avg_pool2d((masks == 1).float(), features.shape[-2:])
+    return share.to(in_full(features).dtype)
+
+
+def _spread(vector: Tensor, like: Tensor) -> Tensor:
+    """(batch, channels) → (batch, channels, h, w), the same everywhere."""
+    return vector[..., None, None].expand(-1, -1, *like.shape[-2:])

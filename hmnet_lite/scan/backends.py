@@ -1,7 +1,7 @@
 """Which implementation runs a scan: what each one can do, and what `backend="auto"` takes.
 
-    reference   the readable loop (`scan.reference_scan`)
-    chunked     pure torch, runs anywhere (`scan_chunked.chunked_scan`)
+    reference   the readable loop (`selective.reference_scan`)
+    chunked     pure torch, runs anywhere (`chunked.chunked_scan`)
     cpu         compiled for CPUs with numba (`hmnet_kernels.selective_scan_cpu`)
     triton      compiled for GPUs with Triton (`hmnet_kernels.gpu.scan`)
     mamba_ssm   the authors' own CUDA kernel, when mamba-ssm is installed with it
@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -86,7 +87,7 @@ def why_not(
         return "it never holds all states and return_states=True asks for them"
     if u.dtype == torch.float64:
         return "it computes in float32 and the input is float64"
-    on = "cpu" if backend == "cpu" or (backend == "triton" and _interpreted()) else "cuda"
+    on = "cpu" if _runs_on_cpu(backend) else "cuda"
     if u.device.type != on:
         return f"it runs on {on} and the tensors are on {u.device}"
     if backend == "mamba_ssm" and u.numel() == 0:
@@ -95,29 +96,62 @@ def why_not(
         return "it takes no initial state"
     if backend == "mamba_ssm" and last_state_gradient:
         return "it gives its last state no gradient"
+    return out_of_order(backend)
+
+
+@torch.compiler.assume_constant_result
+@cache
+def out_of_order(backend: str) -> str | None:
+    """Why a backend is of no use on this machine, None when it is: it is tried, once, on one step.
+
+    To find a package on disk is not enough: numba may be there and not fit numpy, a CUDA extension
+    may be built for another torch.
+    """
     if importlib.util.find_spec(_MODULE[backend]) is None:
         return _INSTALL[backend]
+    device = "cuda" if backend == "mamba_ssm" or not _runs_on_cpu(backend) else "cpu"
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            one = torch.ones(1, 1, 1, 1, dtype=torch.float32, device=device)
+            line = (one[0], one[0], -one[0, 0], one, one, None, None)
+            compiled_scan(backend)(
+                *line, delta_bias=None, delta_softplus=False, return_last_state=True
+            )
+    except Exception as error:
+        said = (str(error).strip() or "no message").splitlines()[0]
+        return (
+            f"{_MODULE[backend]} is installed but does not run here ({type(error).__name__}: "
+            f"{said}); reinstall it to fit this torch and numpy"
+        )
     return None
 
 
-def require(backend: str, u: Tensor, **needs: bool) -> None:
-    """Raise unless a backend asked for by name can run the call. Arguments as `why_not`.
+def resolve(backend: str, u: Tensor, **needs: bool) -> str:
+    """The backend that runs a call: the one asked for, or what "auto" takes.
+
+    Arguments as `why_not`.
+
+    Returns:
+        one of `BACKENDS`.
 
     Raises:
         ValueError: no such backend, or it cannot do what the call needs.
         ImportError: it is not installed; says what to install.
     """
+    if backend == "auto":
+        return choose_backend(u, **needs)[0]
     if backend not in BACKENDS:
         raise ValueError(
             f"backend={backend!r} is not known; choose 'auto' or one of {', '.join(BACKENDS)}"
         )
     lacking = why_not(backend, u, **needs)
     if lacking is not None:
-        error = ImportError if "not installed" in lacking else ValueError
+        error = ImportError if "installed" in lacking else ValueError
         raise error(
             f"backend={backend!r} cannot run this call: {lacking}; "
             "use backend='auto', which takes what can"
         )
+    return backend
 
 
 def compiled_scan(backend: str) -> Callable:
@@ -145,6 +179,7 @@ def _mamba_ssm_scan(u, delta, A, B, C, D, initial_state, **options):
     return selective_scan_fn(u, delta, A, B, C, D, **options)
 
 
-def _interpreted() -> bool:
-    """Whether Triton runs its kernels in Python on CPU tensors (for tests)."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
+def _runs_on_cpu(backend: str) -> bool:
+    """Triton does, in Python, when its interpreter is asked for (for tests)."""
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    return backend == "cpu" or (backend == "triton" and interpreted)

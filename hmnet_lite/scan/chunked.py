@@ -5,8 +5,8 @@ chunk takes its exponentials in one call and each step is one fused in-place mul
 division by cumulative products and no logarithms, so nothing overflows when Δ is huge. The
 backward pass keeps only the state at the chunk borders and recomputes the rest.
 
-The optional recap (hybrid Mamba, `hybrid.py`) is an affine map of the state applied before steps
-0, segment, 2·segment, …: h ← P ⊙ h + H_S.
+The optional recap (hybrid Mamba) is an affine map of the state applied before steps 0, segment,
+2·segment, …: h ← P ⊙ h + H_S, with P the support_keep and H_S the support_state.
 """
 
 from __future__ import annotations
@@ -21,23 +21,20 @@ from torch.autograd.function import once_differentiable
 SPACE = 2**18  # decays in a chunk: enough to hide torch's overhead, few enough to stay in cache
 
 
-def chunked_scan(
-    u, delta, A, B, C, D=None, initial_state=None, return_states=False, *, recap=None, segment=0
-):
-    """Selective scan with a recomputing backward; shapes as in `scan.reference_scan`.
+def chunked_scan(u, delta, A, B, C, D=None, initial_state=None, return_states=False, recap=None):
+    """Selective scan with a recomputing backward; shapes as in `reference_scan`.
 
     Args:
-        recap: (P, H_S), each (batch, channels, state), or None.
-        segment: steps between recaps; must divide the length.
+        recap: (support_keep, support_state, segment) as in `selective_scan`, or None.
 
     Returns:
         (y, last_state, states or None), all differentiable once.
     """
     if initial_state is None:
         initial_state = u.new_zeros(u.shape[0], u.shape[1], A.shape[1])
-    P, H_S = recap if recap is not None else (None, None)
+    keep, support_state, segment = recap if recap is not None else (None, None, 0)
     y, last_state, states = _ChunkedScan.apply(
-        u, delta, A, B, C, initial_state, P, H_S, segment, return_states
+        u, delta, A, B, C, initial_state, keep, support_state, segment, return_states
     )
     if D is not None:
         y = y + D[:, None] * u

@@ -1,23 +1,4 @@
-"""The selective scan: its one definition, the words of the whole project, and the dispatcher.
-
-Words (code name, paper symbol, meaning); every other file uses them as they stand here.
-
-    u               x              scan input, (batch, channels, length)
-    delta           Δ              step size, same shape as u, positive after the softplus
-    A               A              (channels, state), negative: how fast each state forgets
-    B, C            B, C           (batch, groups, state, length): what is written, what is read
-    D               D              (channels,) skip connection
-    state           h              (batch, channels, state): the memory
-    decay           Ā = exp(ΔA)    the part of the state that one step keeps
-    support_state   H_S            state after the first pass over the support
-    recap_ratio     α              query cut in α × α patches, support shrunk by α (4)
-    recap           SRM, eq. 5-8   h ← P ⊙ h + H_S, P = exp(A ΣΔ): the support read once more
-    query, support  I_q, I_s       the picture to segment; the pictures with masks that show how
-    FG, BG          -              foreground (the class sought) and background
-    shot            K              number of support pictures in an episode
-    episode         -              one query with its supports, of one class
-    fold            i of 5^i, 20^i which classes are novel
-    base / novel    C_base / C_nov classes seen in training / only in testing
+"""The definition of the selective scan, and the one door to every implementation of it.
 
 The recurrence (Gu and Dao, "Mamba", 2023, eq. 2a-2b with their implementation's B̄ = ΔB):
 
@@ -36,7 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
-from hmnet_lite.scan.backends import COMPILED, choose_backend, compiled_scan, require
+from hmnet_lite.scan.backends import COMPILED, compiled_scan, resolve
 from hmnet_lite.scan.chunked import chunked_scan
 
 _warned_growing = _looked_on_gpu = False
@@ -55,6 +36,7 @@ def selective_scan(
     return_last_state: bool = False,
     *,
     initial_state: Tensor | None = None,
+    recap: tuple[Tensor, Tensor, int] | None = None,
     return_states: bool = False,
     backend: str = "auto",
 ) -> Tensor | tuple[Tensor, ...]:
@@ -75,6 +57,9 @@ def selective_scan(
         delta_softplus: pass delta through softplus.
         return_last_state: also return h after the last step.
         initial_state: (batch, channels, state) h before the first step; zeros when None.
+        recap: (support_keep, support_state, segment), hybrid Mamba's recap (paper, eq. 5-8): before
+            steps 0, segment, 2·segment, … h ← support_keep ⊙ h + support_state. Both are (batch,
+            channels, state), from `read_support`; the segment divides the length.
         return_states: also return every h_t, (batch, channels, length, state). This is the one
             option whose memory grows with channels x length x state.
         backend: "auto" or one of `hmnet_lite.scan.backends.BACKENDS`; `choose_backend` says what
@@ -89,45 +74,48 @@ def selective_scan(
         TypeError, ValueError: an argument of the wrong type, shape, dtype or device, named.
         ImportError: the backend asked for is not installed.
     """
-    check_scan_arguments(u, delta, A, B, C, D, z, delta_bias, initial_state)
-    given = (u, delta, A, B, C, D, z, delta_bias, initial_state)
+    check_scan_arguments(u, delta, A, B, C, D, z, delta_bias, initial_state, recap)
+    keep, support_state, segment = recap or (None, None, None)
+    given = (u, delta, A, B, C, D, z, delta_bias, initial_state, keep, support_state)
     trained = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in given)
     needs = dict(
-        initial_state=initial_state is not None,
+        initial_state=initial_state is not None or recap is not None,
         last_state_gradient=return_last_state and trained,
         return_states=return_states,
     )
-    if backend == "auto":
-        backend, _ = choose_backend(u, **needs)
-    else:
-        require(backend, u, **needs)
+    backend = resolve(backend, u, **needs)
 
     dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
     batch, channels, length = u.shape
     A, delta = A.to(dtype), delta.to(dtype)
-    bias, skip, start = (None if x is None else x.to(dtype) for x in (delta_bias, D, initial_state))
+    bias, skip, start, keep, support_state = (
+        None if x is None else x.to(dtype)
+        for x in (delta_bias, D, initial_state, keep, support_state)
+    )
+    recap = None if recap is None else (keep, support_state, segment)
     B, C = (_with_groups(x.to(dtype), batch, length) for x in (B, C))
     if B.shape[1] != C.shape[1]:  # one of them constant: give every channel its own group
         B, C = (repeat(x, "b g n l -> b (g c) n l", c=channels // x.shape[1]) for x in (B, C))
 
     if backend in COMPILED:  # these add the bias and take the softplus as they go
         states = None
+        options = {} if recap is None else {"recap": (keep, support_state), "segment": segment}
         y, last_state = compiled_scan(backend)(
             u.to(dtype), delta, A, B, C, skip, start, delta_bias=bias,
-            delta_softplus=delta_softplus, return_last_state=True,
+            delta_softplus=delta_softplus, return_last_state=True, **options,
         )  # fmt: skip
     else:
         delta = delta if bias is None else delta + bias[:, None]
         delta = F.softplus(delta) if delta_softplus else delta
         core = reference_scan if backend == "reference" else chunked_scan
-        y, last_state, states = core(u.to(dtype), delta, A, B, C, skip, start, return_states)
+        y, last_state, states = core(u.to(dtype), delta, A, B, C, skip, start, return_states, recap)
     if z is not None:
         y = y * F.silu(z.to(dtype))
     extras = [last_state] * return_last_state + [states] * return_states
     return (y.to(u.dtype), *extras) if extras else y.to(u.dtype)
 
 
-def reference_scan(u, delta, A, B, C, D=None, initial_state=None, return_states=False):
+def reference_scan(u, delta, A, B, C, D=None, initial_state=None, return_states=False, recap=None):
     """The definition of truth: one line of Python for each line of the recurrence.
 
     Shapes as in `selective_scan` with B, C (batch, groups, state, length) and delta already
@@ -143,7 +131,9 @@ def reference_scan(u, delta, A, B, C, D=None, initial_state=None, return_states=
     # cut by unbind: with an index in each step, the backward grows with the square of the length
     steps = (x.unbind(-1) for x in (delta, delta * u, B, C))
     ys, states = [], []
-    for delta_t, drive_t, B_t, C_t in zip(*steps, strict=True):
+    for t, (delta_t, drive_t, B_t, C_t) in enumerate(zip(*steps, strict=True)):
+        if recap is not None and t % recap[2] == 0:
+            h = torch.addcmul(recap[1], recap[0], h)  # support_keep ⊙ h + support_state
         decay = torch.exp2(delta_t[..., None] * A)  # (b, c, n)
         h = torch.addcmul(drive_t[..., None] * B_t, decay, h)  # decay ⊙ h + Δ u B: (b, c, n)
         ys.append((h * C_t).sum(-1))  # (b, c)
@@ -165,12 +155,21 @@ def _with_groups(x: Tensor, batch: int, length: int) -> Tensor:
     return rearrange(x, "b n l -> b 1 n l") if x.ndim == 3 else x
 
 
-def check_scan_arguments(u, delta, A, B, C, D=None, z=None, delta_bias=None, initial_state=None):
+def check_scan_arguments(
+    u, delta, A, B, C, D=None, z=None, delta_bias=None, initial_state=None, recap=None
+):
     """Raise a TypeError or ValueError that names the argument, its shape and the one expected."""
     given = dict(u=u, delta=delta, A=A, B=B, C=C, D=D, z=z)
     given |= dict(delta_bias=delta_bias, initial_state=initial_state)
+    if recap is not None:
+        if not isinstance(recap, tuple | list) or len(recap) != 3:
+            raise TypeError(
+                f"recap is a {type(recap).__name__}; expected the three (support_keep, "
+                "support_state, segment): tensors (batch, channels, state) and a number of steps"
+            )
+        given |= dict(zip(("support_keep", "support_state"), recap[:2], strict=True))
     for name, x in given.items():
-        if x is None and name not in ("u", "delta", "A", "B", "C"):
+        if x is None and name in ("D", "z", "delta_bias", "initial_state"):
             continue
         if not isinstance(x, Tensor):
             raise TypeError(f"{name} is a {type(x).__name__}; expected a torch.Tensor")
@@ -206,7 +205,15 @@ def check_scan_arguments(u, delta, A, B, C, D=None, z=None, delta_bias=None, ini
     expect("z", z, (batch, channels, length), "u's shape (batch, channels, length)")
     expect("D", D, (channels,), "(channels,)")
     expect("delta_bias", delta_bias, (channels,), "(channels,)")
-    expect("initial_state", initial_state, (batch, channels, state), "(batch, channels, state)")
+    for name in ("initial_state", "support_keep", "support_state"):
+        expect(name, given.get(name), (batch, channels, state), "(batch, channels, state)")
+    if recap is not None and not (
+        isinstance(recap[2], int) and recap[2] >= 1 and length % recap[2] == 0
+    ):
+        raise ValueError(
+            f"segment={recap[2]} does not divide the {length} query steps; every patch must have "
+            "the same number of pixels"
+        )
     for name, x in (("B", B), ("C", C)):
         if x.ndim == 2:
             expect(name, x, (channels, state), "(channels, state)")
@@ -231,6 +238,8 @@ def check_scan_arguments(u, delta, A, B, C, D=None, z=None, delta_bias=None, ini
 
 def _warn_if_growing(A: Tensor) -> None:
     global _warned_growing, _looked_on_gpu
+    if torch.compiler.is_compiling():  # a graph cannot depend on values
+        return
     if _warned_growing or (A.device.type != "cpu" and _looked_on_gpu):
         return
     _looked_on_gpu = _looked_on_gpu or A.device.type != "cpu"

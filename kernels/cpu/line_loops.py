@@ -38,7 +38,7 @@ __all__ = ["LANES", "TILE", "Gradients", "Problem", "backward", "forward"]
 
 # numba's cache notices changes of this file only; a test keeps this up to date with the three
 # files above (CRC-32 of lanes.py, then tiles.py, then steps.py).
-BUILT_FROM = 0x2F0011D1
+BUILT_FROM = 0xE7DBC55B
 
 
 @compiled
@@ -53,7 +53,7 @@ def forward(first, stop, x, y, last_state, saved):
     starting state (before a recap) as (item, tile, state, lane)."""
     (_, channels, length), states = x.u.shape, x.A.shape[1]
     u, delta, B, C = x.u, x.delta, x.B, x.C
-    recap, keep = x.recap_decay.size > 0, saved.size > 0
+    recap, keep = x.support_keep.size > 0, saved.size > 0
     dt, du, out = new_tile(), new_tile(), new_tile()
     for item in range(first, stop):
         b, g, c, lanes = place(x, item)
@@ -61,8 +61,8 @@ def forward(first, stop, x, y, last_state, saved):
         a, limit = exponents(x, c, lanes)
         skip, bias = read_channels(x.D, c, lanes), read_channels(x.delta_bias, c, lanes)
         h = read_state(x.initial_state, row, states, lanes)
-        p = read_state(x.recap_decay, row, states, lanes)
-        s = read_state(x.recap_state, row, states, lanes)
+        p = read_state(x.support_keep, row, states, lanes)
+        s = read_state(x.support_state, row, states, lanes)
         kept = item * saved.shape[1] * states * LANES
         t0 = 0
         while t0 < length:
@@ -93,15 +93,15 @@ def backward(first, stop, part, x, saved, dy, dlast, grad):
     """Gradients of items first..stop, from those of y and last_state."""
     (_, channels, length), states = x.u.shape, x.A.shape[1]
     u, delta, B, C = x.u, x.delta, x.B, x.C
-    recap, padded = x.recap_decay.size > 0, grad.B.shape[4]
+    recap, padded = x.support_keep.size > 0, grad.B.shape[4]
     w = new_work()
     for item in range(first, stop):
         b, g, c, lanes = place(x, item)
         row = b * channels + c
         a, limit = exponents(x, c, lanes)
         skip, bias = read_channels(x.D, c, lanes), read_channels(x.delta_bias, c, lanes)
-        p = read_state(x.recap_decay, row, states, lanes)
-        s = read_state(x.recap_state, row, states, lanes)
+        p = read_state(x.support_keep, row, states, lanes)
+        s = read_state(x.support_state, row, states, lanes)
         grad_h = read_state(dlast, row, states, lanes)
         grad_a, grad_p, grad_s = np.zeros_like(a), np.zeros_like(a), np.zeros_like(a)
         grad_skip, grad_bias = np.zeros_like(skip), np.zeros_like(bias)
@@ -142,7 +142,7 @@ def backward(first, stop, part, x, saved, dy, dlast, grad):
         write_state(grad_h, grad.initial_state, row, states, lanes)
         write_state(grad_a, grad.A, row, states, lanes)
         if recap:
-            write_state(grad_p, grad.recap_decay, row, states, lanes)
-            write_state(grad_s, grad.recap_state, row, states, lanes)
+            write_state(grad_p, grad.support_keep, row, states, lanes)
+            write_state(grad_s, grad.support_state, row, states, lanes)
         grad.D[b, c : c + lanes] = grad_skip[:lanes]
         grad.delta_bias[b, c : c + lanes] = grad_bias[:lanes]

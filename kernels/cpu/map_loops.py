@@ -35,7 +35,7 @@ from hmnet_kernels.cpu.tiles import (
 __all__ = ["LANES", "TILE", "MapGradients", "MapProblem", "backward", "forward"]
 
 # as in line_loops.py (CRC-32 of lanes.py, then tiles.py, then steps.py)
-BUILT_FROM = 0x2F0011D1
+BUILT_FROM = 0xE7DBC55B
 
 
 class MapProblem(NamedTuple):
@@ -49,8 +49,8 @@ class MapProblem(NamedTuple):
     C: np.ndarray
     D: np.ndarray
     delta_bias: np.ndarray
-    recap_decay: np.ndarray
-    recap_state: np.ndarray
+    support_keep: np.ndarray
+    support_state: np.ndarray
     delta_softplus: bool
     order: np.ndarray
     starts: np.ndarray
@@ -68,8 +68,8 @@ class MapGradients(NamedTuple):
     C: np.ndarray
     D: np.ndarray
     delta_bias: np.ndarray
-    recap_decay: np.ndarray
-    recap_state: np.ndarray
+    support_keep: np.ndarray
+    support_state: np.ndarray
 
 
 @compiled
@@ -164,7 +164,7 @@ def forward(first, stop, x, y, last_state, saved):
     """Items first..stop of y and last_state; `saved`, unless empty, gets every tile's starting
     state (before a recap) as (item, direction, tile, state, lane)."""
     (_, pixels, channels), states, rank = x.u.shape, x.A.shape[1], x.delta_weight.shape[1]
-    recap, keep = x.recap_decay.size > 0, saved.size > 0
+    recap, keep = x.support_keep.size > 0, saved.size > 0
     dt, du, out = new_tile(), new_tile(), new_tile()
     low = np.empty(TILE * rank, np.float32)
     B, C = np.empty(TILE * states, np.float32), np.empty(TILE * states, np.float32)
@@ -177,8 +177,8 @@ def forward(first, stop, x, y, last_state, saved):
             skip, bias = read_channels(x.D, line, lanes), read_channels(x.delta_bias, line, lanes)
             weight = read_state(x.delta_weight, line, rank, lanes)
             h = np.zeros(states * LANES, np.float32)
-            p = read_state(x.recap_decay, row, states, lanes)
-            s = read_state(x.recap_state, row, states, lanes)
+            p = read_state(x.support_keep, row, states, lanes)
+            s = read_state(x.support_state, row, states, lanes)
             kept = (item * x.order.shape[0] + k) * saved.shape[2] * states * LANES
             for segment in range(x.starts.shape[1] - 1):
                 t0, end = x.starts[k, segment], x.starts[k, segment + 1]
@@ -209,7 +209,7 @@ def forward(first, stop, x, y, last_state, saved):
 def backward(first, stop, part, x, saved, dy, dlast, grad):
     """Gradients of items first..stop, from those of y and last_state."""
     (batch, pixels, channels), states, rank = x.u.shape, x.A.shape[1], x.delta_weight.shape[1]
-    directions, recap = x.order.shape[0], x.recap_decay.size > 0
+    directions, recap = x.order.shape[0], x.support_keep.size > 0
     w = new_work()
     low, grad_low = np.empty(TILE * rank, np.float32), np.empty(TILE * rank, np.float32)
     B, C = np.empty(TILE * states, np.float32), np.empty(TILE * states, np.float32)
@@ -222,8 +222,8 @@ def backward(first, stop, part, x, saved, dy, dlast, grad):
             row = plane * channels + c
             a, limit = exponents(x, line, lanes)
             skip, bias = read_channels(x.D, line, lanes), read_channels(x.delta_bias, line, lanes)
-            p = read_state(x.recap_decay, row, states, lanes)
-            s = read_state(x.recap_state, row, states, lanes)
+            p = read_state(x.support_keep, row, states, lanes)
+            s = read_state(x.support_state, row, states, lanes)
             grad_h = read_state(dlast, row, states, lanes)
             grad_a, grad_p, grad_s = np.zeros_like(a), np.zeros_like(a), np.zeros_like(a)
             grad_skip, grad_bias = np.zeros_like(skip), np.zeros_like(bias)
@@ -268,7 +268,7 @@ def backward(first, stop, part, x, saved, dy, dlast, grad):
             write_state(grad_weight, grad.delta_weight, row, rank, lanes)
             write_state(grad_a, grad.A, row, states, lanes)
             if recap:
-                write_state(grad_p, grad.recap_decay, row, states, lanes)
-                write_state(grad_s, grad.recap_state, row, states, lanes)
+                write_state(grad_p, grad.support_keep, row, states, lanes)
+                write_state(grad_s, grad.support_state, row, states, lanes)
             grad.D[b, line : line + lanes] = grad_skip[:lanes]
             grad.delta_bias[b, line : line + lanes] = grad_bias[:lanes]

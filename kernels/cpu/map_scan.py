@@ -10,10 +10,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from hmnet_kernels.checks import refuse_twice
 from hmnet_kernels.cpu.scan import load_loops
-from hmnet_kernels.cpu.threads import cut, empty, share, threads_for
+from hmnet_kernels.cpu.threads import cut, cut_rows, empty, share, threads_for
 
 _SHAPES = {
     "u": "batch pixels channels",
@@ -73,7 +73,7 @@ def map_scan_cpu(
     _check(tensors)
     directions, pixels = low_rank.shape[1:3]
     if starts is None:
-        starts = torch.tensor([[0, pixels]]).expand(directions, 2)
+        starts = torch.tensor([[0, pixels]], device="cpu").expand(directions, 2)
     _check_order(order, starts, directions, pixels)
     given = [None if t is None else t.contiguous() for t in tensors.values()]
     states = A.shape[1]
@@ -84,7 +84,7 @@ def map_scan_cpu(
             for t, pad in zip(given, last_axis, strict=True)
         ]
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
-    y, last = _MapScan.apply(
+    y, last, _ = _map_scan(
         keep, bool(delta_softplus), order.contiguous(), starts.contiguous(), *given
     )
     return y, last[..., :states]
@@ -125,7 +125,7 @@ def _check_order(order: Tensor, starts: Tensor, directions: int, pixels: int) ->
             f"order is {order.dtype} {tuple(order.shape)}, expected int64 (directions, pixels) = "
             f"({directions}, {pixels})"
         )
-    if not torch.equal(order.sort(dim=1).values, torch.arange(pixels).expand(directions, -1)):
+    if not torch.equal(order.sort(dim=1).values, torch.arange(pixels, device="cpu").expand(directions, -1)):
         raise ValueError(f"order must name each of the {pixels} pixels once in every direction")
     steps = starts.diff(dim=-1)
     fits = starts.dtype == torch.int64 and starts.ndim == 2 and len(starts) == directions
@@ -141,68 +141,130 @@ def _check_order(order: Tensor, starts: Tensor, directions: int, pixels: int) ->
         )
 
 
-class _MapScan(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, keep, softplus, order, starts, *tensors):
-        loops = load_loops("map_loops")
-        u, low_rank, _, A, *_ = tensors
-        (batch, pixels, channels), directions, states = u.shape, low_rank.shape[1], A.shape[1]
-        items = batch * -(-channels // loops.LANES)
+# Operators of their own, so that torch.compile and torch.export take them whole.
+
+
+@torch.library.custom_op("hmnet_kernels::map_scan_cpu", mutates_args=())
+def _map_scan(
+    keep: bool,
+    softplus: bool,
+    order: Tensor,
+    starts: Tensor,
+    u: Tensor,
+    low_rank: Tensor,
+    delta_weight: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    support_keep: Tensor | None,
+    support_state: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(y, last state, states saved for the backward pass)."""
+    loops = load_loops("map_loops")
+    tensors = (u, low_rank, delta_weight, A, B, C, D, delta_bias, support_keep, support_state)
+    (batch, pixels, channels), directions, states = u.shape, low_rank.shape[1], A.shape[1]
+    items = batch * -(-channels // loops.LANES)
+    tiles = 0
+    if keep:
         tiles = int((starts.diff(dim=1) + loops.TILE - 1).div(loops.TILE, rounding_mode="floor")
                     .sum(1).max())  # fmt: skip
-        y = empty(u.shape)
-        last = u.new_empty(batch, directions * channels, states)
-        saved = empty((items if keep else 0, directions, tiles, states, loops.LANES))
-        problem = _problem(loops, tensors, softplus, order, starts)
-        threads = threads_for(items, items * loops.LANES * directions * states * pixels)
-        outputs = [t.numpy() for t in (y, last, saved)]
-        share(threads, loops.forward, cut(items, threads), problem, *outputs)
-        ctx.save_for_backward(saved, *tensors)
-        ctx.order, ctx.starts = order, starts
-        ctx.softplus, ctx.items = softplus, items
-        ctx.set_materialize_grads(False)
-        return y, last
+    y, last = empty(u.shape), empty((batch, directions * channels, states))
+    saved = empty((items if keep else 0, directions, tiles, states, loops.LANES))
+    problem = _problem(loops, tensors, softplus, order, starts)
+    threads = threads_for(items, items * loops.LANES * directions * states * pixels)
+    outputs = [t.numpy() for t in (y, last, saved)]
+    share(threads, loops.forward, cut(items, threads), problem, *outputs)
+    return y, last, saved
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad_y, grad_last):
-        loops = load_loops("map_loops")
-        saved, *tensors = ctx.saved_tensors
-        u, low_rank, weight, A, B, *_ = tensors
-        (batch, pixels, channels), directions, states = u.shape, low_rank.shape[1], A.shape[1]
-        lines = directions * channels
-        grad_y = torch.zeros_like(u) if grad_y is None else grad_y.contiguous()
-        grad_last = u.new_zeros(batch, lines, states) if grad_last is None else grad_last
-        problem = _problem(loops, tensors, ctx.softplus, ctx.order, ctx.starts)
-        items = ctx.items // max(batch, 1)  # in one batch row
-        updates = 3 * ctx.items * loops.LANES * directions * states * pixels
-        threads = threads_for(ctx.items, updates)
-        parts = cut(items, threads, batch)
-        tasks = [
-            (b * items + first, b * items + stop, part)
-            for b in range(batch)
-            for part, (first, stop) in enumerate(parts)
-        ]
-        state = (batch, lines, states)
-        grads = loops.MapGradients(
-            u=empty(u.shape),
-            low_rank=u.new_zeros(len(parts), *low_rank.shape),
-            delta_weight=u.new_empty(batch, *weight.shape),
-            A=u.new_empty(state),
-            B=u.new_zeros(len(parts), *B.shape),
-            C=u.new_zeros(len(parts), *B.shape),
-            D=u.new_empty(batch, lines),
-            delta_bias=u.new_empty(batch, lines),
-            recap_decay=u.new_empty(state),
-            recap_state=u.new_empty(state),
-        )
-        arrays = [t.numpy() for t in (saved, grad_y, grad_last.contiguous())]
-        share(threads, loops.backward, tasks, problem, *arrays,
-              loops.MapGradients(*(t.numpy() for t in grads)))  # fmt: skip
-        shared = ("low_rank", "delta_weight", "A", "B", "C", "D", "delta_bias")
-        summed = {name: getattr(grads, name).sum(0) for name in shared}
-        given = zip(grads._replace(**summed), tensors, strict=True)
-        return *(None,) * 4, *(grad if tensor is not None else None for grad, tensor in given)
+
+@_map_scan.register_fake
+def _(keep, softplus, order, starts, u, low_rank, delta_weight, A, *others):
+    last = u.new_empty(u.shape[0], low_rank.shape[1] * u.shape[2], A.shape[1])
+    tiles = torch.library.get_ctx().new_dynamic_size() if keep else 0
+    loops = load_loops("map_loops")
+    items = u.shape[0] * -(-u.shape[2] // loops.LANES) if keep else 0
+    saved = u.new_empty(items, low_rank.shape[1], tiles, A.shape[1], loops.LANES)
+    return torch.empty_like(u), last, saved
+
+
+@torch.library.custom_op("hmnet_kernels::map_scan_cpu_backward", mutates_args=())
+def _map_scan_backward(
+    grad_y: Tensor,
+    grad_last: Tensor,
+    saved: Tensor,
+    softplus: bool,
+    order: Tensor,
+    starts: Tensor,
+    u: Tensor,
+    low_rank: Tensor,
+    delta_weight: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    support_keep: Tensor | None,
+    support_state: Tensor | None,
+) -> list[Tensor]:
+    """Gradients of the ten tensors, also of those that are not there."""
+    loops = load_loops("map_loops")
+    tensors = (u, low_rank, delta_weight, A, B, C, D, delta_bias, support_keep, support_state)
+    (batch, pixels, channels), directions, states = u.shape, low_rank.shape[1], A.shape[1]
+    lines, items = directions * channels, batch * -(-channels // loops.LANES)
+    threads = threads_for(items, 3 * items * loops.LANES * directions * states * pixels)
+    tasks, parts = cut_rows(items // max(batch, 1), batch, threads)
+    state = (batch, lines, states)
+    grads = loops.MapGradients(
+        u=empty(u.shape),
+        low_rank=empty((parts, *low_rank.shape)).zero_(),
+        delta_weight=empty((batch, *delta_weight.shape)),
+        A=empty(state),
+        B=empty((parts, *B.shape)).zero_(),
+        C=empty((parts, *B.shape)).zero_(),
+        D=empty((batch, lines)),
+        delta_bias=empty((batch, lines)),
+        support_keep=empty(state),
+        support_state=empty(state),
+    )
+    arrays = [t.numpy() for t in (saved, grad_y, grad_last)]
+    problem = _problem(loops, tensors, softplus, order, starts)
+    outputs = loops.MapGradients(*(t.numpy() for t in grads))
+    share(threads, loops.backward, tasks, problem, *arrays, outputs)
+    shared = ("low_rank", "delta_weight", "A", "B", "C", "D", "delta_bias")
+    return list(grads._replace(**{name: getattr(grads, name).sum(0) for name in shared}))
+
+
+@_map_scan_backward.register_fake
+def _(grad_y, grad_last, saved, softplus, order, starts, u, low_rank, delta_weight, A, B, *others):
+    lines, state = delta_weight.shape[0], (u.shape[0], delta_weight.shape[0], A.shape[1])
+    like = (u, low_rank, delta_weight, A, B, B)
+    shapes = (*(x.shape for x in like), (lines,), (lines,), state, state)
+    return [u.new_empty(shape) for shape in shapes]
+
+
+def _setup(ctx, inputs, output) -> None:
+    _, ctx.softplus, *tensors = inputs
+    ctx.save_for_backward(output[2], *tensors)
+    ctx.set_materialize_grads(False)
+
+
+def _differentiate(ctx, grad_y, grad_last, _):
+    saved, order, starts, *tensors = ctx.saved_tensors
+    u, low_rank, _, A, *_ = tensors
+    grad_y = torch.zeros_like(u) if grad_y is None else grad_y.contiguous()
+    if grad_last is None:
+        grad_last = u.new_zeros(u.shape[0], low_rank.shape[1] * u.shape[2], A.shape[1])
+    grads = _map_scan_backward(
+        grad_y, grad_last.contiguous(), saved, ctx.softplus, order, starts, *tensors
+    )
+    given = zip(grads, tensors, strict=True)
+    return *(None,) * 4, *(grad if tensor is not None else None for grad, tensor in given)
+
+
+_map_scan.register_autograd(_differentiate, setup_context=_setup)
+_map_scan_backward.register_autograd(refuse_twice)
 
 
 def _problem(loops, tensors, softplus, order, starts):

@@ -13,10 +13,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from hmnet_kernels.checks import check_arguments
-from hmnet_kernels.cpu.threads import cut, empty, share, threads_for
+from hmnet_kernels.checks import check_arguments, refuse_twice
+from hmnet_kernels.cpu.threads import cut, cut_rows, empty, share, threads_for
 
 
 def selective_scan_cpu(
@@ -61,7 +60,7 @@ def selective_scan_cpu(
         given = [_add_state(t, axis) for t, axis in zip(given, _STATE_AXES, strict=True)]
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
     step = max(u.shape[2], 1) if segment is None else segment
-    y, last = _Scan.apply(keep, step, bool(delta_softplus), *given)
+    y, last, _ = _scan(keep, step, bool(delta_softplus), *given)
     return (y, last[..., : A.shape[1]]) if return_last_state else y
 
 
@@ -74,68 +73,135 @@ def _add_state(t: Tensor | None, axis: int | None) -> Tensor | None:
     return F.pad(t, (0, 1) if axis == -1 else (0, 0, 0, 1))
 
 
-class _Scan(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, keep, segment, softplus, *tensors):
-        loops = load_loops()
-        u, _, A, B, *_ = tensors
-        batch, channels, length = u.shape
-        items = batch * B.shape[1] * -(-(channels // B.shape[1]) // loops.LANES)
-        whole, rest = divmod(length, segment)
-        tiles = whole * -(-segment // loops.TILE) + -(-rest // loops.TILE)
-        y = empty(u.shape)
-        last = u.new_empty(batch, channels, A.shape[1])
-        saved = empty((items if keep else 0, tiles, A.shape[1], loops.LANES))
-        problem = _problem(loops, tensors, softplus, segment)
-        outputs = [t.numpy() for t in (y, last, saved)]
-        threads = threads_for(items, items * loops.LANES * A.shape[1] * length)
-        share(threads, loops.forward, cut(items, threads), problem, *outputs)
-        ctx.save_for_backward(saved, *tensors)
-        ctx.segment, ctx.softplus, ctx.items = segment, softplus, items
-        ctx.set_materialize_grads(False)
-        return y, last
+# Operators of their own, so that torch.compile and torch.export take them whole.
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad_y, grad_last):
-        loops = load_loops()
-        saved, *tensors = ctx.saved_tensors
-        u, _, A, B, *_ = tensors
-        batch, channels, length = u.shape
-        grad_y = torch.zeros_like(u) if grad_y is None else grad_y.contiguous()
-        if grad_last is None:
-            grad_last = u.new_zeros(batch, channels, A.shape[1])
-        problem = _problem(loops, tensors, ctx.softplus, ctx.segment)
 
-        items = ctx.items // max(batch, 1)  # in one batch row
-        threads = threads_for(ctx.items, 3 * ctx.items * loops.LANES * A.shape[1] * length)
-        parts = cut(items, threads, batch)
-        tasks = [
-            (b * items + first, b * items + stop, part)
-            for b in range(batch)
-            for part, (first, stop) in enumerate(parts)
-        ]
-        state, row = (batch, channels, A.shape[1]), (batch, channels)
-        shared = (len(parts), *B.shape[:3], length + loops.LANES)
-        grads = loops.Gradients(
-            u=empty(u.shape),
-            delta=empty(u.shape),
-            A=u.new_empty(state),
-            B=u.new_zeros(shared),
-            C=u.new_zeros(shared),
-            D=u.new_empty(row),
-            delta_bias=u.new_empty(row),
-            initial_state=u.new_empty(state),
-            recap_decay=u.new_empty(state),
-            recap_state=u.new_empty(state),
-        )
-        arrays = [t.numpy() for t in (saved, grad_y, grad_last.contiguous())]
-        outputs = loops.Gradients(*(t.numpy() for t in grads))
-        share(threads, loops.backward, tasks, problem, *arrays, outputs)
-        summed = {name: getattr(grads, name).sum(0) for name in ("A", "B", "C", "D", "delta_bias")}
-        summed["B"], summed["C"] = summed["B"][..., :length], summed["C"][..., :length]
-        given = zip(grads._replace(**summed), tensors, strict=True)
-        return None, None, None, *(grad if tensor is not None else None for grad, tensor in given)
+@torch.library.custom_op("hmnet_kernels::scan_cpu", mutates_args=())
+def _scan(
+    keep: bool,
+    segment: int,
+    softplus: bool,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    initial_state: Tensor | None,
+    support_keep: Tensor | None,
+    support_state: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(y, last state, states saved for the backward pass)."""
+    loops = load_loops()
+    tensors = (u, delta, A, B, C, D, delta_bias, initial_state, support_keep, support_state)
+    (batch, channels, length), items = u.shape, _items(u, B)
+    y, last = empty(u.shape), empty((batch, channels, A.shape[1]))
+    saved = empty(_saved_shape(keep, segment, u, A, B))
+    problem = _problem(loops, tensors, softplus, segment)
+    outputs = [t.numpy() for t in (y, last, saved)]
+    threads = threads_for(items, items * loops.LANES * A.shape[1] * length)
+    share(threads, loops.forward, cut(items, threads), problem, *outputs)
+    return y, last, saved
+
+
+@_scan.register_fake
+def _(keep, segment, softplus, u, delta, A, B, *others):
+    last = u.new_empty(u.shape[0], u.shape[1], A.shape[1])
+    return torch.empty_like(u), last, u.new_empty(_saved_shape(keep, segment, u, A, B))
+
+
+@torch.library.custom_op("hmnet_kernels::scan_cpu_backward", mutates_args=())
+def _scan_backward(
+    grad_y: Tensor,
+    grad_last: Tensor,
+    saved: Tensor,
+    segment: int,
+    softplus: bool,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    initial_state: Tensor | None,
+    support_keep: Tensor | None,
+    support_state: Tensor | None,
+) -> list[Tensor]:
+    """Gradients of the ten tensors, also of those that are not there."""
+    loops = load_loops()
+    tensors = (u, delta, A, B, C, D, delta_bias, initial_state, support_keep, support_state)
+    batch, channels, length = u.shape
+    items = _items(u, B)
+    threads = threads_for(items, 3 * items * loops.LANES * A.shape[1] * length)
+    tasks, parts = cut_rows(items // max(batch, 1), batch, threads)
+    state, row = (batch, channels, A.shape[1]), (batch, channels)
+    shared = (parts, *B.shape[:3], length + loops.LANES)
+    grads = loops.Gradients(
+        u=empty(u.shape),
+        delta=empty(u.shape),
+        A=empty(state),
+        B=empty(shared).zero_(),
+        C=empty(shared).zero_(),
+        D=empty(row),
+        delta_bias=empty(row),
+        initial_state=empty(state),
+        support_keep=empty(state),
+        support_state=empty(state),
+    )
+    arrays = [t.numpy() for t in (saved, grad_y, grad_last)]
+    problem = _problem(loops, tensors, softplus, segment)
+    outputs = loops.Gradients(*(t.numpy() for t in grads))
+    share(threads, loops.backward, tasks, problem, *arrays, outputs)
+    summed = {name: getattr(grads, name).sum(0) for name in ("A", "B", "C", "D", "delta_bias")}
+    for name in "BC":  # an operator's results must not share memory
+        summed[name] = summed[name][..., :length].contiguous()
+    return list(grads._replace(**summed))
+
+
+@_scan_backward.register_fake
+def _(grad_y, grad_last, saved, segment, softplus, u, delta, A, B, *others):
+    row, state = u.shape[1:2], (*u.shape[:2], A.shape[1])
+    shapes = (u.shape, u.shape, A.shape, B.shape, B.shape, row, row, *(state,) * 3)
+    return [u.new_empty(shape) for shape in shapes]
+
+
+def _setup(ctx, inputs, output) -> None:
+    _, ctx.segment, ctx.softplus, *tensors = inputs
+    ctx.save_for_backward(output[2], *tensors)
+    ctx.set_materialize_grads(False)
+
+
+def _differentiate(ctx, grad_y, grad_last, _):
+    saved, *tensors = ctx.saved_tensors
+    u, _, A, *_ = tensors
+    grad_y = torch.zeros_like(u) if grad_y is None else grad_y.contiguous()
+    if grad_last is None:
+        grad_last = u.new_zeros(u.shape[0], u.shape[1], A.shape[1])
+    grads = _scan_backward(
+        grad_y, grad_last.contiguous(), saved, ctx.segment, ctx.softplus, *tensors
+    )
+    given = zip(grads, tensors, strict=True)
+    return None, None, None, *(grad if tensor is not None else None for grad, tensor in given)
+
+
+_scan.register_autograd(_differentiate, setup_context=_setup)
+_scan_backward.register_autograd(refuse_twice)
+
+
+def _items(u: Tensor, B: Tensor) -> int:
+    """How many blocks of channels there are: what one thread does at a time."""
+    (batch, channels, _), groups = u.shape, B.shape[1]
+    return batch * groups * -(-(channels // groups) // load_loops().LANES)
+
+
+def _saved_shape(keep: bool, segment: int, u: Tensor, A: Tensor, B: Tensor) -> tuple[int, ...]:
+    """Of the states saved for the backward pass: one at the start of every tile of steps."""
+    loops = load_loops()
+    whole, rest = divmod(u.shape[2], segment)
+    tiles = whole * -(-segment // loops.TILE) + -(-rest // loops.TILE)
+    return (_items(u, B) if keep else 0, tiles, A.shape[1], loops.LANES)
 
 
 def _problem(loops, tensors, softplus, segment):

@@ -17,9 +17,9 @@ _WORTH_A_THREAD = 2**17  # state updates that take about as long as waking a thr
 
 
 def empty(shape) -> Tensor:
-    """torch.empty, in huge pages where Linux has them to give: touching fresh memory for the
-    first time in pages of 4 KiB can take as long as the scan itself."""
-    t = torch.empty(shape)
+    """torch.empty of float32, in huge pages where Linux has them to give: touching fresh memory for
+    the first time in pages of 4 KiB can take as long as the scan itself."""
+    t = torch.empty(shape, dtype=torch.float32, device="cpu")  # whatever the defaults are
     first, last = t.data_ptr(), t.data_ptr() + t.nbytes
     first += -first % mmap.PAGESIZE
     if sys.platform == "linux" and last - first >= _HUGE:
@@ -37,6 +37,21 @@ def cut(items: int, threads: int, rows: int = 1) -> list[tuple[int, int]]:
     """Items 0..items in (first, stop) parts, enough of them when `rows` times as many are run."""
     count = min(items, -(-threads * _CHUNKS_PER_THREAD // max(rows, 1))) if threads > 1 else 1
     return list(pairwise(items * i // count for i in range(count + 1)))
+
+
+def cut_rows(items: int, rows: int, threads: int) -> tuple[list[tuple[int, int, int]], int]:
+    """(first, stop, part) of every batch row's items, and how many parts a row is cut in.
+
+    What channels share (B, C) has a sum of its own for each part, so that no two threads add to
+    the same numbers.
+    """
+    parts = cut(items, threads, rows)
+    tasks = [
+        (row * items + first, row * items + stop, part)
+        for row in range(rows)
+        for part, (first, stop) in enumerate(parts)
+    ]
+    return tasks, len(parts)
 
 
 _pool: ThreadPoolExecutor | None = None

@@ -51,8 +51,8 @@ class Problem(NamedTuple):
     delta_bias: np.ndarray
     delta_softplus: bool
     initial_state: np.ndarray
-    recap_decay: np.ndarray
-    recap_state: np.ndarray
+    support_keep: np.ndarray
+    support_state: np.ndarray
     segment: int
 
 
@@ -71,8 +71,8 @@ class Gradients(NamedTuple):
     D: np.ndarray
     delta_bias: np.ndarray
     initial_state: np.ndarray
-    recap_decay: np.ndarray
-    recap_state: np.ndarray
+    support_keep: np.ndarray
+    support_state: np.ndarray
 
 
 @compiled

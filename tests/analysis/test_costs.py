@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hmnet_lite import MambaMixer
-from hmnet_lite.analysis.costs import count_flops, count_parameters, scan_flops
+from hmnet_lite.analysis.costs import count_flops, count_parameters, scan_flops, unread_flops
 from hmnet_lite.models.hmnet.model import PublishedConfig, PublishedHMNet
 
 TABLE4 = {4: (33.60, 32.8), 6: (36.06, 35.0), 8: (38.52, 37.1), 10: (40.98, 39.2)}  # millions
@@ -50,7 +50,7 @@ def test_the_deep_stem_s_share_is_counted_on_the_layers_themselves():
 
 
 def test_vgg_and_more_shots_count_what_they_have():
-    one, five = (count_parameters(PublishedConfig("vgg16", shots=k)) for k in (1, 5))
+    one, five = (count_parameters(PublishedConfig(backbone="vgg16", shots=k)) for k in (1, 5))
     assert one.deep_stem == 0 and one.backbone == 14_723_136  # VGG-16-BN's features
     assert five.meta_learner - one.meta_learner == 2 * 5 * 2  # the reweighting head
 
@@ -65,7 +65,8 @@ def by_hand(batch, side, dim, state, ratio):
     recaps = 4 * inner * (ratio**2 * 2 * state + small + 2 * state)
     qim = small * (inner * (5 * state + 5) + 2 * state)  # C · B is torch's
     reads = 4 * (select(L) + select(small)) + select(small)
-    hybrid = 2 * around + reads + scan(L) + scan(small) + recaps + qim
+    unread = 2 * L * (dim * inner + inner * dim + 2 * dim * dim)  # of the last block's support
+    hybrid = 2 * around - unread + reads + scan(L) + scan(small) + recaps + qim
     return batch * own, batch * hybrid
 
 
@@ -78,6 +79,9 @@ def test_torch_s_counter_counts_the_scans_too(backend):
     blocks = [counter.get_flop_counts()[f"MambaMixer.blocks.{i}"] for i in range(2)]
     assert [sum(b.values()) for b in blocks] == list(by_hand(2, 8, 32, 8, 2))
     assert counter.get_total_flops() == sum(by_hand(2, 8, 32, 8, 2))
+    unread = 2 * 2 * 64 * (32 * 64 + 64 * 32 + 2 * 32 * 32)
+    inside = query.permute(0, 2, 3, 1)
+    assert [unread_flops(block, inside) for block in mixer.blocks] == [0, unread]
     with torch.utils.flop_counter.FlopCounterMode(display=False) as plain:
         mixer(query, support)  # the hook is gone: scans are unseen again
     assert plain.get_total_flops() < counter.get_total_flops()

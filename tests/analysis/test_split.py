@@ -5,31 +5,31 @@ import torch
 
 from hmnet_lite.analysis.split import contributions, heard, one_direction, split_output
 from hmnet_lite.mamba.blocks import HybridMambaBlock
-from hmnet_lite.mamba.hybrid import read_support, recapped_scan
+from hmnet_lite.mamba.hybrid import read_support
 from hmnet_lite.maps import from_sequences
+from hmnet_lite.record import Recorder
 from hmnet_lite.scan.selective import selective_scan
 
 
 @pytest.fixture(scope="module")
-def trace():
+def scans():
     """A hybrid block that read a 4 × 8 query at α = 2, in double precision."""
     torch.manual_seed(0)
     block = HybridMambaBlock(4, state=3, recap_ratio=2).double()
     maps = torch.randn(2, 2, 4, 8, 4, dtype=torch.float64)
-    record = {}
-    with torch.no_grad():
-        block(*maps, record)
-    return record
+    with torch.no_grad(), Recorder() as seen:
+        block(*maps)
+    return {name: seen.blocks[0][name]() for name in ("support_scan", "query_scan")}
 
 
 def y_of(support, query, segment):
     _, P, H_S = read_support(*support)
-    return recapped_scan(*query, P, H_S, segment, backend="reference")
+    return selective_scan(*query, recap=(P, H_S, segment), backend="reference")
 
 
 @pytest.mark.parametrize("segment", [0, 8])
-def test_the_output_is_the_sum_of_its_writers(trace, segment):
-    support, query = trace["support_scan"], trace["query_scan"]
+def test_the_output_is_the_sum_of_its_writers(scans, segment):
+    support, query = scans["support_scan"], scans["query_scan"]
     marked = torch.zeros(2, 4, 32)
     marked[:, :, 3:9] = 1
     parts = split_output(support, query, marked, segment=segment)
@@ -41,9 +41,9 @@ def test_the_output_is_the_sum_of_its_writers(trace, segment):
     assert parts["rest"][..., 0].abs().max() < 1e-12, "the first step has no earlier one"
 
 
-def test_parts_follow_what_is_silenced(trace):
+def test_parts_follow_what_is_silenced(scans):
     """Without the support's input its part is gone and the others are as before."""
-    support, query = trace["support_scan"], trace["query_scan"]
+    support, query = scans["support_scan"], scans["query_scan"]
     marked = torch.zeros(2, 4, 32)
     marked[:, :, ::2] = 1
     parts = split_output(support, query, marked, segment=8)
@@ -53,19 +53,19 @@ def test_parts_follow_what_is_silenced(trace):
     assert all(torch.equal(without[k], parts[k]) for k in parts if k != "support")
 
 
-def test_marks_must_fit(trace):
+def test_marks_must_fit(scans):
     with pytest.raises(ValueError, match=r"marked is \(2, 32\).*\(2, 4, 32\)"):
-        split_output(trace["support_scan"], trace["query_scan"], torch.zeros(2, 32))
-    small = tuple(x[:1] if x.ndim > 2 else x for x in trace["support_scan"])
+        split_output(scans["support_scan"], scans["query_scan"], torch.zeros(2, 32))
+    small = tuple(x[:1] if x.ndim > 2 else x for x in scans["support_scan"])
     with pytest.raises(ValueError, match=r"batch and channels must agree"):
-        split_output(small, trace["query_scan"], torch.zeros(2, 4, 32))
+        split_output(small, scans["query_scan"], torch.zeros(2, 4, 32))
 
 
 @pytest.mark.parametrize("segment", [0, 8])
 @pytest.mark.parametrize("step", [0, 7, 8, 21, 31])
-def test_every_pixel_s_contribution_is_the_output_s_change_with_it(trace, segment, step):
+def test_every_pixel_s_contribution_is_the_output_s_change_with_it(scans, segment, step):
     """Linear: the contribution of pixel s is the output with it minus the output without it."""
-    scans = [one_direction(trace[f"{kind}_scan"], 1) for kind in ("support", "query")]
+    scans = [one_direction(scans[f"{kind}_scan"], 1) for kind in ("support", "query")]
     given = contributions(*scans, step, segment=segment)
     full = y_of(*scans, segment or 32)[..., step]
     for which, (scan, own) in enumerate(zip(scans, given, strict=True)):
@@ -83,15 +83,15 @@ def test_every_pixel_s_contribution_is_the_output_s_change_with_it(trace, segmen
     assert (given[1][..., step + 1 :] == 0).all()
 
 
-def test_there_must_be_such_a_step(trace):
-    scans = [one_direction(trace[f"{kind}_scan"], 0) for kind in ("support", "query")]
+def test_there_must_be_such_a_step(scans):
+    scans = [one_direction(scans[f"{kind}_scan"], 0) for kind in ("support", "query")]
     with pytest.raises(ValueError, match="step is 32; expected 0 to 31"):
         contributions(*scans, 32)
 
 
 @pytest.mark.parametrize("pixel", [(0, 0), (2, 5)])
-def test_heard_adds_up_to_the_block_s_output(trace, pixel):
-    support, query = trace["support_scan"], trace["query_scan"]
+def test_heard_adds_up_to_the_block_s_output(scans, pixel):
+    support, query = scans["support_scan"], scans["query_scan"]
     maps = heard(support, query, pixel, ((2, 4), (4, 8)), ratio=2)
     assert [tuple(m.shape) for m in maps] == [(2, 8, 2, 4), (2, 8, 4, 8)]
     y = y_of(support, query, 8) - query[5][:, None] * query[0]
@@ -99,8 +99,8 @@ def test_heard_adds_up_to_the_block_s_output(trace, pixel):
     assert torch.allclose(sum(m.sum((-2, -1)) for m in maps), out[:, :, pixel[0], pixel[1]])
 
 
-def test_a_single_reading_is_cross_mamba(trace):
-    scans = [one_direction(trace[f"{kind}_scan"], 2) for kind in ("support", "query")]
+def test_a_single_reading_is_cross_mamba(scans):
+    scans = [one_direction(scans[f"{kind}_scan"], 2) for kind in ("support", "query")]
     _, H_S = selective_scan(*scans[0], return_last_state=True, backend="reference")
     y = selective_scan(*scans[1], initial_state=H_S, backend="reference")
     support, query = contributions(*scans, 12)

@@ -1,5 +1,6 @@
 """Traversals, SRM, QIM, blocks and the state split: each identity next to its check."""
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from hmnet_lite import MambaMixer
 from hmnet_lite.analysis.split import one_direction, split_state
 from hmnet_lite.mamba.blocks import HybridMambaBlock, SelfMambaBlock
-from hmnet_lite.mamba.hybrid import intercept, read_support, recapped_scan, srm_literal
+from hmnet_lite.mamba.hybrid import intercept, read_support, srm_literal
+from hmnet_lite.mamba.ssm import MapReading
 from hmnet_lite.maps import (
     from_sequences,
     inside,
@@ -19,6 +21,8 @@ from hmnet_lite.maps import (
     reading_order,
     to_sequences,
 )
+from hmnet_lite.record import Recorder
+from hmnet_lite.scan.map_scan import reads_maps
 from hmnet_lite.scan.selective import reference_scan, selective_scan
 from tests.scan.conformance import problem, truth
 
@@ -113,7 +117,7 @@ def test_a_recap_is_reading_the_support_again(backend):
 def test_affine_recap_equals_the_literal_srm(patches, patch, support, backend):
     s, q = scans(support, patches * patch)
     y_support, P, H_S = read_support(*s, backend=backend)
-    y = recapped_scan(*q, P, H_S, patch, backend=backend)
+    y = selective_scan(*q, recap=(P, H_S, patch), backend=backend)
     A, D = s[2], s[5]
     literal = srm_literal((s[0], s[1], s[3], s[4]), (q[0], q[1], q[3], q[4]), A, D, patch)
     for ours, theirs in zip((y, y_support, H_S), literal, strict=True):
@@ -126,7 +130,7 @@ def test_affine_recap_has_the_literal_gradients(backend):
     s, q = inputs[:6], inputs[6:]
     q[2], q[5] = s[2], s[5]
     _, P, H_S = read_support(*s, backend=backend)
-    y = recapped_scan(*q, P, H_S, 9, backend=backend)
+    y = selective_scan(*q, recap=(P, H_S, 9), backend=backend)
     literal, _, _ = srm_literal(
         (s[0], s[1], s[3], s[4]), (q[0], q[1], q[3], q[4]), s[2], s[5], 9, backend="reference"
     )
@@ -148,7 +152,7 @@ def test_segments_that_do_not_divide_are_refused():
     s, q = scans()
     _, P, H_S = read_support(*s)
     with pytest.raises(ValueError, match=r"segment=10 does not divide the 36 query steps"):
-        recapped_scan(*q, P, H_S, 10)
+        selective_scan(*q, recap=(P, H_S, 10))
 
 
 # ---- QIM
@@ -244,19 +248,37 @@ def test_mixer_alternates_self_and_hybrid():
     assert kinds == [SelfMambaBlock, HybridMambaBlock] * 2 + [SelfMambaBlock]
 
 
-def test_trace_records_without_changing_the_result_and_splits():
+def test_recording_changes_nothing_and_splits():
     mixer = small_mixer()
     query, support = torch.randn(2, 2, 16, 4, 6).unbind(0)
-    trace = []
-    assert torch.equal(mixer(query, support), mixer(query, support, trace))
-    self_record, hybrid_record = trace
-    assert self_record["query"].shape == (2, 4, 6, 16) and "query_scan" in self_record
-    split = split_state(
-        one_direction(hybrid_record["support_scan"], 2),
-        one_direction(hybrid_record["query_scan"], 2),
-        segment=6,
-    )
+    with Recorder() as seen:
+        heard = mixer(query, support)
+    assert torch.equal(mixer(query, support), heard)
+    self_block, hybrid = seen.blocks
+    assert self_block["query"].shape == (2, 4, 6, 16) and len(self_block["query_scan"]()) == 6
+    scans = [hybrid[name]() for name in ("support_scan", "query_scan")]
+    split = split_state(*(one_direction(scan, 2) for scan in scans), segment=6)
     assert split.whole.shape == (2, 32, 24, 4)
+    mixer(query, support)
+    assert len(seen.blocks) == 2, "a closed recorder hears nothing"
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 7)])
+def test_what_is_recorded_is_what_the_result_was_made_of(size):
+    torch.manual_seed(0)
+    block = HybridMambaBlock(8, state=3, recap_ratio=2)
+    query, support = torch.randn(2, 1, *size, 8).unbind(0)
+    with Recorder() as seen:
+        block(query, support)
+    (record,) = seen.blocks
+    keep, state = record["support_keep"], record["support_state"]
+    patch = patch_size(*size, 2)
+    scan = record["query_scan"]()
+    y = selective_scan(*scan, recap=(keep, state, patch[0] * patch[1]), backend="reference")
+    y = sum(from_sequences(y.unflatten(1, (4, 16)), *size, 2))
+    torch.testing.assert_close(y, record["srm_query"], rtol=1e-5, atol=1e-5)
+    _, *read = read_support(*record["support_scan"](), backend="reference")
+    torch.testing.assert_close(tuple(read), (keep, state), rtol=1e-5, atol=1e-6)
 
 
 def test_the_query_reads_the_support_and_depth_0_does_not():
@@ -304,16 +326,23 @@ def test_bad_mixer_arguments_are_refused(wrong, message):
 # ---- two ways to run a block's core
 
 
+def _by(way, reading, ratio=1, recap=None, last_state=False):
+    options = dict(last_state=last_state) if way is MapReading.scan_sequences else {}
+    return way(reading, ratio, recap=recap, **options)
+
+
 def cores(block, size, *, gradients=True):
-    """(name, by_map's value, by_sequences' value) of both outputs and of every gradient."""
+    """(name, value in place, value by sequences) of both outputs and of every gradient."""
     torch.manual_seed(1)
     maps = torch.randn(2, 2, 2 * 16, *size).unbind(0)
     weights = torch.randn(2, 2, 2 * 16, *size)
     results = []
-    for core in (block.by_map, block.by_sequences):
+    ways = (MapReading.scan_in_place, MapReading.scan_sequences)
+    for way in ways:
         # channels-last in memory, as a block makes them
         leaves = [x.contiguous(memory_format=torch.channels_last).requires_grad_() for x in maps]
-        outputs = core(*leaves)
+        block.scan = partial(_by, way)
+        outputs = block.core(*leaves)
         named = dict(zip(("out_query", "out_support"), outputs, strict=True))
         if gradients:
             total = sum((w * y).sum() for w, y in zip(weights, outputs, strict=True))
@@ -352,7 +381,7 @@ def test_an_uneven_map_is_scanned_patch_by_patch_without_its_padding():
     torch.manual_seed(0)
     block = HybridMambaBlock(8, state=3, recap_ratio=2, qim="off")
     query, support = torch.randn(2, 1, 16, 5, 7).unbind(0)
-    ours, _ = block.by_sequences(query, support)
+    ours, _ = block.core(query, support)
     order, starts = reading_order(5, 7, 2), patch_starts(5, 7, 2).tolist()
     small = to_sequences(torch.nn.functional.interpolate(
         support, patch_size(5, 7, 2), mode="bilinear", align_corners=True))  # fmt: skip
@@ -372,23 +401,11 @@ def test_an_uneven_map_is_scanned_patch_by_patch_without_its_padding():
     torch.testing.assert_close(ours[0].flatten(1), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_core_reads_in_place_where_the_compiled_scan_serves(monkeypatch):
-    called = []
-
-    def watch(kind, real):
-        def by_map(block, *maps):
-            called.append(kind)
-            return real(block, *maps)
-
-        monkeypatch.setattr(kind, "by_map", by_map)
-
-    for kind in (SelfMambaBlock, HybridMambaBlock):
-        watch(kind, kind.by_map)
-    query = torch.randn(1, 16, 4, 4)
-    for backend, blocks in (("auto", 2), ("cpu", 2), ("chunked", 0), ("reference", 0)):
-        called.clear()
-        small_mixer(backend=backend)(query, query)
-        assert len(called) == blocks
+def test_the_core_reads_in_place_where_the_compiled_scan_serves():
+    x, double = torch.randn(1, 16, 4, 4), torch.randn(1, 16, 4, 4, dtype=torch.float64)
+    for backend, in_place in (("auto", True), ("cpu", True), ("chunked", False)):
+        assert reads_maps(x, backend) == in_place
+    assert not reads_maps(double)
 
 
 def test_an_evaluation_does_not_spoil_the_training_after_it():
@@ -420,10 +437,10 @@ def test_switches(srm, qim, directions):
     own = [name for name, _ in mixer.named_parameters() if "ssm_qim" in name]
     assert bool(own) == (qim == "own" and mixed)
     assert len(mixer.blocks[1].ssm.D) == directions
-    trace = []
     query = torch.randn(1, 16, 4, 6)
-    mixer(query, query, trace)
-    assert trace[1]["query_scan"][3].shape[1] == directions
+    with Recorder() as seen:
+        mixer(query, query)
+    assert seen.blocks[1]["query_scan"]()[3].shape[1] == directions
 
 
 def test_basic_srm_is_cross_mamba_by_concatenation():
@@ -431,7 +448,7 @@ def test_basic_srm_is_cross_mamba_by_concatenation():
     torch.manual_seed(0)
     block = HybridMambaBlock(8, state=3, srm="basic", qim="off")
     query, support = torch.randn(2, 1, 16, 4, 5).unbind(0)
-    ours, _ = block.by_sequences(query, support)
+    ours, _ = block.core(query, support)
     u, delta, A, B, C, D = block.ssm(
         torch.cat([to_sequences(support), to_sequences(query)], dim=-1)
     )

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from hmnet_lite import HMNet, HMNetConfig
 from hmnet_lite.models.backbones import EfficientNetLite0
 from hmnet_lite.models.prior import best_match, masked_mean, min_max, prior_maps, similarity
+from hmnet_lite.record import Recorder
 
 TINY = HMNetConfig(dim=16, depth=2, state=4)
 
@@ -118,11 +119,12 @@ def test_an_untrained_mixer_is_silent_and_learns_to_speak():
     assert not torch.allclose(deep(*pictures()), plain(*pictures()))
 
 
-def test_trace_tells_all_and_changes_nothing(model):
-    trace = {}
-    assert torch.equal(model(*pictures()), model(*pictures(), trace))
-    assert set(trace) == {"prior", "prototype", "query_in", "support_in", "query_out", "blocks"}
-    assert trace["prior"].shape == (1, 3, 8, 8) and len(trace["blocks"]) == 2
+def test_a_recorder_hears_all_and_changes_nothing(model):
+    with Recorder() as seen:
+        heard = model(*pictures())
+    assert torch.equal(model(*pictures()), heard)
+    assert set(seen.network) == {"prior", "prototype", "query_in", "support_in", "query_out"}
+    assert seen.network["prior"].shape == (1, 3, 8, 8) and len(seen.blocks) == 2
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The whole HMNet as published: what the authors' checkpoints hold (paper, Fig. 3; BAM ensemble).
+"""The whole HMNet as published: what the authors' checkpoints hold (paper, Fig. 2; BAM's ensemble).
 
     query, supports ──► backbone ─┬─ F2, F3 ─► reduce ─► prototype, masked support ─┐
       (frozen)                    ├─ F4 ─────────────┬─► two priors ────────────────┴─► merge
@@ -7,57 +7,67 @@
       F2 ─► style distance ψ ─────────────────────┼──► ensemble ◄── decoder ◄──────── mixer
                                   base foreground ┘        └─► background, foreground
 
-It is larger and older in its details than HMNet-lite (`model.py`), from which it differs in all
-but the mixer: `published.py` reads weights into it, `golden/` in the tests holds what it must give.
+It is larger and older in its details than HMNet-lite, with which it shares the mixer alone:
+`weights.py` reads weights into it, `golden/` in the tests holds what it must give.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmnet_lite.mamba.blocks import MambaMixer
+from hmnet_lite.mamba.config import MixerConfig
+from hmnet_lite.mamba.mixer import MambaMixer
 from hmnet_lite.maps import resize
 from hmnet_lite.models.checks import check_episode
-from hmnet_lite.models.decoder import PublishedDecoder
 from hmnet_lite.models.hmnet.backbones import BACKBONES
 from hmnet_lite.models.hmnet.base_learner import BaseLearner, Ensemble, style_distance
-from hmnet_lite.models.lite import HMNet
-from hmnet_lite.models.prior import masked_mean, published_prior_maps
+from hmnet_lite.models.hmnet.decoder import PublishedDecoder
+from hmnet_lite.models.hmnet.prior import published_prior_maps
+from hmnet_lite.models.prior import masked_mean
+from hmnet_lite.precision import exact, in_full
+from hmnet_lite.record import record
 
 PRIOR_SCALE = 10.0
 
 
 @dataclass(frozen=True)
-class PublishedConfig:
-    """Everything that decides the published network's shape.
+class PublishedConfig(MixerConfig):
+    """Everything that decides the published network's shape: the mixer's switches, and these.
 
     Attributes:
+        dim, depth: 256 channels and 8 mixer blocks, as published.
+        published_skip: on, as released.
         backbone: "resnet50" or "vgg16".
         image_size: side of the square pictures: 473 (PASCAL-5i) or 633 (COCO-20i) as published;
             8 · n + 1 in general.
         shots: K, 1 or more; more than one has a reweighting head of its own.
-        depth: mixer blocks; 8 as published.
         base_classes: background and the base classes: 16 (PASCAL-5i) or 61 (COCO-20i).
-        dim: channels of the mixer and decoder.
-        state: size of each channel's state.
         reweight_bias: whether the K-shot head's convolutions have biases.
+        maps: side of the mixer's square maps; None: 64 up to 473 px and 80 above, as released.
+            (The paper's C.5 says an eighth of the picture: 60 and 80, and 100, 120, 140 at 793,
+            953 and 1113 px.)
+
+    Raises:
+        ValueError: as `MixerConfig`; a backbone, size, shot count or map side that cannot be.
     """
 
+    dim: int = 256
+    depth: int = 8
+    published_skip: bool = True
     backbone: str = "resnet50"
     image_size: int = 473
     shots: int = 1
-    depth: int = 8
     base_classes: int = 16
-    dim: int = 256
-    state: int = 16
     reweight_bias: bool = False
+    maps: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.backbone not in BACKBONES:
             raise ValueError(
                 f"backbone={self.backbone!r} is not known; choose one of {', '.join(BACKBONES)}"
@@ -69,15 +79,15 @@ class PublishedConfig:
             )
         if self.shots < 1:
             raise ValueError(f"shots={self.shots}; expected at least 1")
+        if self.maps is not None and self.maps < self.recap_ratio:
+            raise ValueError(
+                f"maps={self.maps}; expected a side of at least the recap ratio {self.recap_ratio}"
+            )
 
     @property
     def map_side(self) -> int:
         """S, side of the mixer's square maps."""
-        return 64 if self.image_size <= 473 else 80
-
-    def to_dict(self) -> dict:
-        """Plain values, for reports."""
-        return asdict(self)
+        return self.maps or (64 if self.image_size <= 473 else 80)
 
 
 class Features(NamedTuple):
@@ -89,11 +99,10 @@ class Features(NamedTuple):
     base: Tensor  # Fb, the base learner's
 
 
-class PublishedHMNet(HMNet):
-    """HMNet as published: the call and the meaning of the two outputs are HMNet's.
+class PublishedHMNet(nn.Module):
+    """HMNet as published; called as HMNet-lite is.
 
-    It shares no layer with HMNet-lite but the mixer, so it builds all of its parts itself. Its
-    weights are random until `hmnet_from_state_dict` fills them in; the backbone and the base
+    Its weights are random until `hmnet_from_state_dict` fills them in; the backbone and the base
     learner are frozen.
 
     Args:
@@ -101,7 +110,7 @@ class PublishedHMNet(HMNet):
     """
 
     def __init__(self, config: PublishedConfig | None = None):
-        nn.Module.__init__(self)
+        super().__init__()
         self.config = config = config or PublishedConfig()
         dim = config.dim
         self.backbone = BACKBONES[config.backbone]()
@@ -112,7 +121,7 @@ class PublishedHMNet(HMNet):
             self.add_module(f"reduce_{kind}", nn.Sequential(reduce, nn.ReLU(), nn.Dropout2d(0.5)))
         self.merge_query = nn.Conv2d(2 * dim + 2, dim, 1, bias=False)
         self.merge_support = nn.Conv2d(2 * dim + 1, dim, 1, bias=False)
-        self.mixer = MambaMixer(dim, config.depth, state=config.state, published_skip=True)
+        self.mixer = MambaMixer(config)
         self.decoder = PublishedDecoder(dim)
         self.ensemble = Ensemble(config.shots, config.reweight_bias)
         for name, values in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
@@ -123,7 +132,6 @@ class PublishedHMNet(HMNet):
         query_image: Tensor,
         support_images: Tensor,
         support_masks: Tensor,
-        trace: dict | None = None,
     ) -> Tensor:
         """Segment the query as the supports show.
 
@@ -132,7 +140,6 @@ class PublishedHMNet(HMNet):
             support_images: (batch, shots, 3, side, side), likewise; shots = config.shots.
             support_masks: (batch, shots, side, side) of 0 background, 1 the class, 255 ignore;
                 each must hold some of the class.
-            trace: see `segment`.
 
         Returns:
             scores (batch, 2, side, side): background, foreground; the larger one decides. Not
@@ -158,17 +165,16 @@ class PublishedHMNet(HMNet):
                 f"{shots}; give {shots}, or load a checkpoint trained for "
                 f"{support_images.shape[1]}"
             )
-        query, support = ((x - self.mean) / self.std for x in (query_image, support_images))
-        return self.forward_normalised(query, support, support_masks, trace)
+        pictures = (x.to(self.mean.dtype) for x in (query_image, support_images))
+        query, support = ((x - self.mean) / self.std for x in pictures)
+        return self.forward_normalised(query, support, support_masks)
 
-    def forward_normalised(
-        self, query: Tensor, support: Tensor, masks: Tensor, trace: dict | None = None
-    ) -> Tensor:
+    def forward_normalised(self, query: Tensor, support: Tensor, masks: Tensor) -> Tensor:
         """`forward` on pictures already normalised by ImageNet's mean and deviation; unchecked."""
         batch, shots = masks.shape[:2]
         support_features = self.features(support.flatten(0, 1))
         support_features = Features(*(x.unflatten(0, (batch, shots)) for x in support_features))
-        scores = self.segment(self.features(query), support_features, masks, trace)
+        scores = self.segment(self.features(query), support_features, masks)
         return resize(scores, *query.shape[-2:])
 
     def features(self, images: Tensor) -> Features:
@@ -176,29 +182,29 @@ class PublishedHMNet(HMNet):
         maps = self.backbone(images)
         return Features(*maps, self.base_learner(maps.deep))
 
-    def segment(
-        self, query: Features, support: Features, masks: Tensor, trace: dict | None = None
-    ) -> Tensor:
+    def segment(self, query: Features, support: Features, masks: Tensor) -> Tensor:
         """The trained part.
 
         Args:
             query: `Features` of the query pictures, (batch, channels, h, w).
             support: of the supports, (batch, shots, channels, h, w).
             masks: (batch, shots, height, width) of {0, 1, 255}.
-            trace: a dict that receives `prior` (before its ×10), `prototype`, `query_in`,
-                `support_in`, `query_out`, `blocks` (see `MambaMixer`), `meta_logits` (the few-shot
-                answer alone), `base_foreground`, `style_distance` (ψ, a shot) and `mean_style`
-                (ψ̄); the result does not change.
 
         Returns:
             scores (batch, 2, S, S), S = config.map_side.
+
+        Hands over to a `Recorder`: prior (before its ×10), prototype, query_in, support_in,
+        query_out, meta_logits (the few-shot answer alone), base_foreground, style_distance (ψ, a
+        shot) and mean_style (ψ̄).
         """
         side = (self.config.map_side,) * 2
         masks = resize((masks == 1).float(), *side)  # (b, k, S, S)
         shots = masks.shape[:2]
-        prior = published_prior_maps(
-            (query.deep, query.base), [_resize_shots(x, side) for x in support[2:]], masks
-        )  # (b, 2, S, S)
+        with exact(masks):  # cosines: small differences decide
+            queries, supports = ([in_full(x) for x in kinds[2:]] for kinds in (query, support))
+            supports = [_resize_shots(x, side) for x in supports]
+            prior = published_prior_maps(queries, supports, masks).to(query.deep.dtype)
+        masks = masks.to(query.deep.dtype)  # prior: (b, 2, S, S)
 
         q = resize(self.reduce_query(torch.cat(query[:2], dim=1)), *side)  # (b, dim, S, S)
         s = self.reduce_support(torch.cat(support[:2], dim=2).flatten(0, 1))
@@ -208,18 +214,18 @@ class PublishedHMNet(HMNet):
         q = self.merge_query(torch.cat([q, prototype, PRIOR_SCALE * prior], dim=1))
         s = self.merge_support(torch.cat([s, prototype, masks.mean(1, keepdim=True)], dim=1))
 
-        blocks = None if trace is None else []
-        mixed = self.mixer(q, s, blocks)
+        mixed = self.mixer(q, s)
         logits = self.decoder(F.relu(mixed))
 
-        style = style_distance(query.low, support.low)  # (b, k)
+        with exact(masks):
+            style = style_distance(in_full(query.low), in_full(support.low))  # (b, k)
+        style = style.to(logits.dtype)
         base = self.base_learner.foreground(resize(query.base, *side))
-        if trace is not None:
-            trace.update(
-                prior=prior, prototype=prototype[..., 0, 0], query_in=q, support_in=s,
-                query_out=mixed, blocks=blocks, meta_logits=logits, base_foreground=base,
-                style_distance=style, mean_style=self.ensemble.mean_style(style),
-            )  # fmt: skip
+        record(
+            prior=prior, prototype=prototype[..., 0, 0], query_in=q, support_in=s,
+            query_out=mixed, meta_logits=logits, base_foreground=base, style_distance=style,
+            mean_style=self.ensemble.mean_style(style),
+        )  # fmt: skip
         return self.ensemble(logits, style, base)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hmnet_lite.mamba.blocks import MambaMixer
+from hmnet_lite.mamba.mixer import MambaMixer
 from hmnet_lite.models.hmnet.backbones import BACKBONES
 from hmnet_lite.models.hmnet.model import PublishedConfig, PublishedHMNet
 
@@ -130,7 +130,8 @@ def hmnet_from_state_dict(
             missing, unexpected or misshapen weights: all are named.
         ValueError: an argument that no published model has.
     """
-    PublishedConfig(backbone, image_size, shots)  # the arguments by themselves
+    asked = dict(backbone=backbone, image_size=image_size, shots=shots)
+    PublishedConfig(**asked)  # refuses what no published model has
     if isinstance(state_dict.get("state_dict"), Mapping):
         raise CheckpointMismatch(
             "this is a checkpoint file's dict, not a state dict; pass its ['state_dict'], or use "
@@ -142,7 +143,8 @@ def hmnet_from_state_dict(
     dim, depth, state = _mixer_sizes(given, len(state_dict))
     classes = given.get("base_learner.2.weight")
     config = PublishedConfig(
-        backbone, image_size, shots, depth, 16 if classes is None else len(classes), dim, state,
+        **asked, dim=dim, depth=depth, state=state,
+        base_classes=16 if classes is None else len(classes),
         reweight_bias="kshot_rw.0.bias" in given,
     )  # fmt: skip
     model = PublishedHMNet(config)

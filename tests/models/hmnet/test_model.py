@@ -11,12 +11,14 @@ import torch
 from hmnet_lite import HMNet
 from hmnet_lite.models.hmnet.base_learner import Ensemble, gram_matrix, style_distance
 from hmnet_lite.models.hmnet.model import PublishedConfig, PublishedHMNet
+from hmnet_lite.models.hmnet.prior import published_prior_maps
 from hmnet_lite.models.hmnet.weights import (
     CheckpointMismatch,
     hmnet_from_state_dict,
     load_published,
 )
-from hmnet_lite.models.prior import masked_mean, min_max, published_prior_maps, similarity
+from hmnet_lite.models.prior import masked_mean, min_max, similarity
+from hmnet_lite.record import Recorder
 from hmnet_lite.training.checkpoint import save_checkpoint
 from tests.golden.synth import synth_input
 from tests.golden.variants import synth_weights, variant_names
@@ -59,10 +61,9 @@ def pictures(shots=1, side=SMALL):
 
 @pytest.fixture(scope="module")
 def golden_run(weights):
-    trace = {}
-    with torch.inference_mode():
-        scores = hmnet_from_state_dict(weights).forward_normalised(*normals(side=473), trace)
-    return scores, trace
+    with torch.inference_mode(), Recorder() as seen:
+        scores = hmnet_from_state_dict(weights).forward_normalised(*normals(side=473))
+    return scores, seen.network
 
 
 @pytest.mark.slow
@@ -107,33 +108,33 @@ def test_every_variant_equals_the_oracle(backbone, shots, classes, side):
     names |= {"base_learner.2.weight": [classes, 512, 1, 1], "base_learner.2.bias": [classes]}
     weights = synth_weights(names, SEED)
     model = hmnet_from_state_dict(weights, backbone=backbone, shots=shots, image_size=side)
-    trace, episode = {}, normals(shots, side)
-    with torch.inference_mode():
+    episode = normals(shots, side)
+    with torch.inference_mode(), Recorder() as seen:
         expected = published_forward(weights, *episode, backbone=backbone, shots=shots)
-        scores = model.forward_normalised(*episode, trace)
+        scores = model.forward_normalised(*episode)
     assert (scores - expected["final"]).abs().max() < 1e-5
-    torch.testing.assert_close(trace["style_distance"], expected["psi"])
+    torch.testing.assert_close(seen.network["style_distance"], expected["psi"])
     assert expected["final"].std() > 0.1  # there is something to match
 
 
-def test_pictures_are_normalised_and_a_trace_changes_nothing(model):
+def test_pictures_are_normalised_and_a_recorder_changes_nothing(model):
     query, support, masks = pictures()
     mean, std = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (mean, std))
-    trace = {}
     with torch.no_grad():
         scores = model(query, support, masks)
         by_hand = model.forward_normalised((query - mean) / std, (support - mean) / std, masks)
-        assert torch.equal(scores, model(query, support, masks, trace))
+        with Recorder() as seen:
+            assert torch.equal(scores, model(query, support, masks))
     torch.testing.assert_close(scores, by_hand)
     assert scores.shape == (1, 2, SMALL, SMALL)
-    assert {k: tuple(v.shape) for k, v in trace.items() if k != "blocks"} == {
+    assert {k: tuple(v.shape) for k, v in seen.network.items()} == {
         "prior": (1, 2, 64, 64), "prototype": (1, 256), "query_in": (1, 256, 64, 64),
         "support_in": (1, 256, 64, 64), "query_out": (1, 256, 64, 64),
         "meta_logits": (1, 2, 64, 64), "base_foreground": (1, 1, 64, 64),
         "style_distance": (1, 1), "mean_style": (1,),
     }  # fmt: skip
-    assert [("met_state" in block) for block in trace["blocks"]] == [False, True]
+    assert [("met_state" in block) for block in seen.blocks] == [False, True]
 
 
 @pytest.mark.slow
@@ -231,7 +232,7 @@ def test_sizes_are_read_from_the_weights():
     names |= {"base_learner.2.weight": [61, 512, 1, 1], "base_learner.2.bias": [61]}
     weights = synth_weights(names)
     model = hmnet_from_state_dict(weights, shots=5, image_size=633)
-    config = PublishedConfig("resnet50", 633, 5, 2, 61, reweight_bias=True)
+    config = PublishedConfig(image_size=633, shots=5, depth=2, base_classes=61, reweight_bias=True)
     assert model.config == config and model.config.map_side == 80
     plain = {k: v for k, v in weights.items() if not (k.startswith("kshot_rw") and "bias" in k)}
     assert not hmnet_from_state_dict(plain, shots=5, image_size=633).config.reweight_bias

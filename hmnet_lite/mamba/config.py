@@ -1,0 +1,95 @@
+"""The switches of hybrid Mamba, typed once: all that is built of its blocks passes them on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, get_args
+
+from hmnet_lite.maps import DIRECTIONS
+from hmnet_lite.scan.backends import BACKENDS
+
+Srm = Literal["recap", "basic", "off"]
+Qim = Literal["shared", "own", "off"]
+Directions = Literal[1, 2, 4]
+
+
+@dataclass(frozen=True)
+class MixerConfig:
+    """What decides a `MambaMixer`.
+
+    Attributes:
+        dim: channels of both maps.
+        depth: number of blocks; even blocks (0, 2, …) are self, odd ones hybrid; 0 mixes nothing.
+        state: size of each channel's state.
+        recap_ratio: α: the query is cut in α × α patches, the support is read α times smaller. No
+            side of the map may be shorter.
+        detach_support_state: no gradient from QIM into the support state, as released.
+        published_skip: QIM's skip uses the single number D[0, 0] for every channel, as released:
+            parity needs it. Mamba has one D a channel; the paper's equations have none.
+        srm: "recap" reads the support before every patch, "basic" once before the whole query
+            (cross Mamba by concatenation, both at full size); "off": the query scans itself.
+        qim: "shared" uses direction 0's parameters, "own" has its own, "off" leaves QIM out. With
+            srm and qim both off nothing of the support could reach the query, and all blocks are
+            self blocks.
+        directions: traversals read: rows (1); rows and columns (2); and both reversed (4).
+        backend: see `hmnet_lite.selective_scan`.
+
+    Raises:
+        ValueError: a size or a switch that is not as above.
+    """
+
+    dim: int = 32
+    depth: int = 2
+    state: int = 16
+    recap_ratio: int = 4
+    detach_support_state: bool = True
+    published_skip: bool = False
+    srm: Srm = "recap"
+    qim: Qim = "shared"
+    directions: Directions = DIRECTIONS
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.dim < 1 or self.depth < 0 or self.state < 1 or self.recap_ratio < 1:
+            raise ValueError(
+                f"dim={self.dim}, depth={self.depth}, state={self.state}, "
+                f"recap_ratio={self.recap_ratio}: expected dim, state and recap_ratio of at least "
+                "1 and depth of at least 0"
+            )
+        choices = dict(srm=get_args(Srm), qim=get_args(Qim), directions=get_args(Directions))
+        for name, known in (choices | dict(backend=("auto", *BACKENDS))).items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}={getattr(self, name)!r}; expected one of {known}")
+
+    @classmethod
+    def of(cls, given: MixerConfig | int, **options: Any) -> MixerConfig:
+        """A config as it is, or one made of a dim and switches by name."""
+        if isinstance(given, MixerConfig):
+            if options:
+                raise TypeError(f"a config and {', '.join(options)}: put all into the config")
+            return given
+        return cls(given, **options)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether anything of the support can reach the query."""
+        return self.srm != "off" or self.qim != "off"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for checkpoints and reports."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Inverse of `to_dict`; a field that is missing has its default.
+
+        Raises:
+            ValueError: an unknown field, or a value that the config refuses.
+        """
+        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise ValueError(
+                f"{cls.__name__} has no field {', '.join(unknown)}; it has "
+                f"{', '.join(cls.__dataclass_fields__)}. Mend: a newer hmnet_lite may know it"
+            )
+        return cls(**values)

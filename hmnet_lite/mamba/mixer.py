@@ -1,0 +1,84 @@
+"""The mixer: self and hybrid Mamba blocks in turn, over two feature maps."""
+
+from __future__ import annotations
+
+from einops import rearrange
+from torch import Tensor, nn
+
+from hmnet_lite.mamba.blocks import HybridMambaBlock, SelfMambaBlock
+from hmnet_lite.mamba.config import MixerConfig
+from hmnet_lite.maps import patch_size
+
+
+class MambaMixer(nn.Module):
+    """Alternate self and hybrid blocks; the query comes out having read the support.
+
+        mixer = MambaMixer(dim=32, depth=2, qim="off")        # or MambaMixer(config)
+
+    Args:
+        dim: channels of both maps, or a whole `MixerConfig`.
+        depth: number of blocks, with a dim; the other switches of `MixerConfig` go by name.
+
+    Raises:
+        ValueError: a size or a switch that `MixerConfig` refuses.
+    """
+
+    def __init__(self, dim: MixerConfig | int, depth: int | None = None, **options):
+        super().__init__()
+        if depth is not None:
+            options["depth"] = depth
+        self.config = config = MixerConfig.of(dim, **options)
+        hybrid = [config.mixes and i % 2 == 1 for i in range(config.depth)]
+        self.blocks = nn.ModuleList(
+            (HybridMambaBlock if reads else SelfMambaBlock)(config, unread=not any(hybrid[i + 1 :]))
+            for i, reads in enumerate(hybrid)
+        )
+        self.norm = nn.LayerNorm(config.dim)
+
+    def start_silent(self) -> None:
+        """Zero what every block adds, so that training starts from the network without Mamba.
+
+        A random block at first only disturbs the features; a silent one learns what to add (the
+        residual start of ReZero, Bachlechner et al., 2020).
+        """
+        for block in self.blocks:
+            for kind in ("query", "support"):
+                nn.init.zeros_(getattr(block, f"out_{kind}").weight)
+                last = getattr(block, f"mlp_{kind}")[-1]
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
+
+    def forward(self, query: Tensor, support: Tensor) -> Tensor:
+        """Mix the support into the query.
+
+        Args:
+            query, support: (batch, dim, height, width), of one size, no side shorter than the
+                recap ratio.
+
+        Returns:
+            (batch, dim, height, width).
+
+        Raises:
+            ValueError: shapes, channels or devices that do not fit, said with the mend.
+        """
+        self._check(query, support)
+        query, support = (rearrange(x, "b c h w -> b h w c") for x in (query, support))
+        for block in self.blocks:
+            query, support = block(query, support)
+        return rearrange(self.norm(query), "b h w c -> b c h w").contiguous()
+
+    def _check(self, query: Tensor, support: Tensor) -> None:
+        for name, x in (("query", query), ("support", support)):
+            if x.ndim != 4 or x.shape[1] != self.config.dim:
+                raise ValueError(
+                    f"{name} has shape {tuple(x.shape)}; expected (batch, {self.config.dim}, "
+                    "height, width): project the features to the mixer's dim first"
+                )
+        if query.shape != support.shape or query.device != support.device:
+            raise ValueError(
+                f"query is {tuple(query.shape)} on {query.device} and support "
+                f"{tuple(support.shape)} on {support.device}; they must agree: average the "
+                "support over its shots and resize it to the query's size"
+            )
+        if len(self.blocks) > 1:
+            patch_size(*query.shape[-2:], self.config.recap_ratio)  # raises where one is too short
