@@ -125,7 +125,9 @@ def _check_order(order: Tensor, starts: Tensor, directions: int, pixels: int) ->
             f"order is {order.dtype} {tuple(order.shape)}, expected int64 (directions, pixels) = "
             f"({directions}, {pixels})"
         )
-    if not torch.equal(order.sort(dim=1).values, torch.arange(pixels, device="cpu").expand(directions, -1)):
+    if not torch.equal(
+        order.sort(dim=1).values, torch.arange(pixels, device="cpu").expand(directions, -1)
+    ):
         raise ValueError(f"order must name each of the {pixels} pixels once in every direction")
     steps = starts.diff(dim=-1)
     fits = starts.dtype == torch.int64 and starts.ndim == 2 and len(starts) == directions

@@ -134,8 +134,9 @@ query, supports = torch.rand(1, 3, 64, 64), torch.rand(1, 1, 3, 64, 64)
 masks = torch.zeros(1, 1, 64, 64)
 masks[..., :32, :32] = 1
 compiled = torch.compile(model, backend="aot_eager")
+inputs = (query, supports, masks)
 with torch.no_grad():
-    assert torch.allclose(compiled(query, supports, masks), model(query, supports, masks), atol=1e-4)
+    assert torch.allclose(compiled(*inputs), model(*inputs), atol=1e-4)
 """
 
 
