@@ -40,11 +40,9 @@ QUIET = (
     "--no-default-browser-check",
     "--no-first-run",
 )
-# No question about news over the page, no saving behind a test's back.
-LAB_SETTINGS = {
-    "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
-    "docmanager-extension/plugin": '{"autosave": false}',
-}
+# No saving behind a test's back.
+LAB_SETTINGS = {"docmanager-extension/plugin": '{"autosave": false}'}
+DEFAULTS = Path(__file__).parents[1] / "tools" / "jupyter"  # as `make lab` has them
 READY = """() => {
     const panel = window.jupyterapp?.shell.currentWidget;
     return panel?.context?.isReady && panel.sessionContext?.session?.kernel?.status === "idle";
@@ -174,6 +172,7 @@ def _jupyterlab(folder: Path) -> Iterator[tuple[str, str]]:
     homes = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_RUNTIME_DIR": "run", "IPYTHONDIR": "ipython"}
     homes |= {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
     env = os.environ | {name: str(private / home) for name, home in homes.items()}
+    env["JUPYTER_CONFIG_PATH"] = str(DEFAULTS)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -21,6 +21,7 @@ PYTHON = VENV / "bin" / "python"
 UNFINISHED = VENV / "setup-unfinished"  # present from the first file in .venv to the last
 FINISHED = VENV / "setup-finished"  # holds the fingerprint of what was installed
 LOG = ROOT / "build" / "setup.log"
+JUPYTER = ROOT / "tools" / "jupyter"  # JupyterLab's defaults here: no question about news
 UNREACHABLE = (  # pip's words for having no network; the last are those when it may not retry
     *("NewConnectionError", "NameResolutionError", "Temporary failure in name", "ProxyError"),
     *("Read timed out", "ConnectTimeoutError", "Network is unreachable", "(from versions: none)"),
@@ -251,6 +252,8 @@ def _python(*arguments: str, threads: int) -> int:
     pools = ("OMP", "MKL", "OPENBLAS", "NUMBA")
     env = {**{f"{pool}_NUM_THREADS": str(threads) for pool in pools}, **os.environ}
     env["JUPYTER_PREFER_ENV_PATH"] = "1"  # a kernel of .venv, whatever else the reader installed
+    settings = [str(JUPYTER), *filter(None, [env.get("JUPYTER_CONFIG_PATH")])]
+    env["JUPYTER_CONFIG_PATH"] = os.pathsep.join(settings)
     env.pop("PYTHONPATH", None)
     command = [str(PYTHON), *filter(None, arguments)]
     return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode

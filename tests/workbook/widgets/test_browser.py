@@ -1,6 +1,6 @@
 """Every widget in a real Chromium: its controls move the picture, by keyboard and by mouse.
 
-The first two tests are of the harness itself; see tests/browser.py.
+The first three tests are of the harness and the settings; see tests/browser.py.
 """
 
 from pathlib import Path
@@ -106,6 +106,13 @@ def test_a_slider_moves_and_its_picture_follows(lab, tmp_path):
         assert page.screenshot(tmp_path / "page.png").stat().st_size > 10_000
         with pytest.raises(AssertionError, match="stayed the same"):
             page.wait_for_other_picture(page.picture(), timeout=0.3)
+
+
+def test_nothing_asks_for_news(lab):
+    with lab.open("1") as page:
+        page.run_all()
+        page.page.wait_for_timeout(1000)  # the question would come after the page is up
+        assert page.page.locator(".Toastify__toast").count() == 0
 
 
 def test_a_failing_cell_is_told(lab):
