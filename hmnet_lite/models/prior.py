@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from einops import einsum
 from torch import Tensor
 
-PRIORS = 3  # maps that `prior_maps` gives
 SMALL = 1e-7
 
 

@@ -44,12 +44,15 @@ def test_backbone_equals_the_library_s_network():
     with torch.no_grad():
         y = library._swish(library._bn0(library._conv_stem((x - ours.mean) / ours.std)))
         kept = []
-        for block in library._blocks[:11]:
+        for block in library._blocks[:15]:
             y = block(y)
             kept.append(y)
-    for mine, theirs in zip(ours(x), (kept[4], kept[10]), strict=True):
-        assert (mine - theirs).abs().max() / theirs.abs().max() < 1e-5
-    assert ours(x).fine.shape == (2, 40, 12, 8) and ours(x).deep.shape == (2, 112, 6, 4)
+    theirs = [F.normalize(y, dim=1) for y in (kept[7], kept[10], kept[14])]
+    theirs[2] = F.normalize(F.interpolate(theirs[2], (6, 4), mode="bilinear"), dim=1)
+    fine, deep = ours(x)
+    for mine, y in ((fine, kept[4]), (deep, torch.cat(theirs, dim=1))):
+        assert (mine - y).abs().max() / y.abs().max() < 1e-5
+    assert fine.shape == (2, 40, 12, 8) and deep.shape == (2, 384, 6, 4)
 
 
 def test_backbone_is_frozen_and_named_by_its_weights():
@@ -124,7 +127,7 @@ def test_a_recorder_hears_all_and_changes_nothing(model):
         heard = model(*pictures())
     assert torch.equal(model(*pictures()), heard)
     assert set(seen.network) == {"prior", "prototype", "query_in", "support_in", "query_out"}
-    assert seen.network["prior"].shape == (1, 3, 8, 8) and len(seen.blocks) == 2
+    assert seen.network["prior"].shape == (1, 28, 8, 8) and len(seen.blocks) == 2
 
 
 @pytest.mark.slow
