@@ -57,7 +57,7 @@ def test_the_fitted_scatter_is_white():
 
 
 def test_one_object_a_class_is_refused():
-    with pytest.raises(ValueError, match="5 objects of 5 classes; .* at least two objects"):
+    with pytest.raises(ValueError, match=r"5 objects of 5 classes; .* at least two objects"):
         Metric((4,)).fit(torch.randn(5, 4), torch.arange(5))
 
 
