@@ -8,23 +8,22 @@ like and it goes on where it stopped.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
-from pathlib import Path
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hmnet_lite.files import cache_folder, replace_atomically
 from hmnet_lite.models.backbones import BACKBONES, Features
+from hmnet_lite.models.shards import Cache
 
 SHARD = 50  # episodes in a file
-FORMAT = "1"  # change it whenever what a shard holds changes
+FORMAT = "2"  # change it whenever what a shard holds changes
+_NAMES = ("class_id", "size", "query_fine", "query_deep", "support_deep", "query_mask",
+          "support_masks", "query_objects")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,23 +67,36 @@ class CachedFeatures(Sequence):
                  folder: str | os.PathLike | None = None, workers: int | None = None,
                  progress: bool = True):  # fmt: skip
         self.episodes, self.backbone = episodes, backbone
-        extractor = BACKBONES[backbone]()
-        key = f"{FORMAT} {episodes.fingerprint} {extractor.fingerprint}"
-        name = hashlib.sha256(key.encode()).hexdigest()[:20]
-        self.folder = Path(folder or cache_folder()) / name
-        self._spans = [(i, min(i + SHARD, len(episodes))) for i in range(0, len(episodes), SHARD)]
-        self._shards: list = [self._open(span) for span in self._spans]
-        self._compute_missing(extractor, workers or os.cpu_count() or 1, progress)
+        self._cache = Cache(
+            key=f"episodes {FORMAT} {episodes.fingerprint} {extractor(backbone).fingerprint}",
+            length=len(episodes),
+            shard=SHARD,
+            compute=partial(_compute_shard, episodes, backbone),
+            names=_NAMES,
+            unit="episode",
+            folder=folder,
+        )
+        self.folder = self._cache.path
+        self._cache.fill(workers, progress)
+        self._spans = self._cache.spans()
+        self._shards: list = [None] * len(self._spans)
 
     def __len__(self) -> int:
         return len(self.episodes)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of what is in here: episodes, their number, backbone."""
+        return f"{self.folder.name}-{len(self)}"
 
     def __getitem__(self, index: int) -> CachedEpisode:
         if not -len(self) <= index < len(self):
             raise IndexError(f"episode {index} of {len(self)}")
         index %= len(self)
-        shard, row = self._shards[index // SHARD], index % SHARD
-        x = {name: shard.get_slice(name)[row] for name in shard.keys()}  # noqa: SIM118
+        shard, row = divmod(index, SHARD)
+        if self._shards[shard] is None:
+            self._shards[shard] = self._cache.read(self._spans[shard])
+        x = {name: values[row] for name, values in self._shards[shard].items()}
         size = tuple(x["size"].tolist())
         return CachedEpisode(
             index=index,
@@ -99,45 +111,6 @@ class CachedFeatures(Sequence):
     def batch(self, indices: Sequence[int], device: str | torch.device = "cpu") -> Batch:
         """Stack episodes for the network."""
         return stack([self[int(i)] for i in indices], device)
-
-    def _path(self, span: tuple[int, int]) -> Path:
-        return self.folder / f"{span[0]:06d}-{span[1]:06d}.safetensors"
-
-    def _open(self, span):
-        """The shard, memory-mapped; None when it is not there or not whole."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            return safe_open(self._path(span), "pt")
-        except (FileNotFoundError, SafetensorError):
-            return None
-
-    def _compute_missing(self, extractor: nn.Module, workers: int, progress: bool) -> None:
-        from tqdm.auto import tqdm
-
-        missing = [i for i, shard in enumerate(self._shards) if shard is None]
-        if not missing:
-            return
-        jobs = [(self.episodes, *self._spans[i], self._path(self._spans[i])) for i in missing]
-        total = sum(stop - start for _, start, stop, _ in jobs)
-        with tqdm(total=total, desc="features", unit="episode", disable=not progress) as bar:
-            if workers == 1 or len(jobs) == 1:
-                done = (_compute_shard(extractor, *job) for job in jobs)
-                for i, count in zip(missing, done, strict=True):
-                    self._shards[i] = self._open(self._spans[i])
-                    bar.update(count)
-                return
-            # processes, not threads: drawing scenes is Python work
-            with ProcessPoolExecutor(
-                min(workers, len(jobs)), get_context("spawn"), _start_worker, (self.backbone,)
-            ) as pool:
-                try:
-                    for i, count in zip(missing, pool.map(_worker_shard, jobs), strict=True):
-                        self._shards[i] = self._open(self._spans[i])
-                        bar.update(count)
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
 
 
 def stack(episodes: Sequence[CachedEpisode], device: str | torch.device = "cpu") -> Batch:
@@ -157,25 +130,20 @@ def stack(episodes: Sequence[CachedEpisode], device: str | torch.device = "cpu")
     )
 
 
-def _start_worker(backbone: str) -> None:
-    global _worker_backbone
-    torch.set_num_threads(1)
-    _worker_backbone = BACKBONES[backbone]()
+@lru_cache(maxsize=2)
+def extractor(backbone: str) -> nn.Module:
+    """A frozen backbone, made once a process."""
+    return BACKBONES[backbone]()
 
 
-def _worker_shard(job) -> int:
-    return _compute_shard(_worker_backbone, *job)
-
-
-def _compute_shard(extractor: nn.Module, episodes, start: int, stop: int, path: Path) -> int:
-    """Draw, extract, write one shard; returns how many episodes it holds."""
-    from safetensors.torch import save
-
-    rows: dict[str, list[Tensor]] = {}
+def _compute_shard(episodes, backbone: str, start: int, stop: int) -> dict[str, Tensor]:
+    """Draw and extract the episodes of one shard."""
+    net = extractor(backbone)
+    rows: dict[str, list[Tensor]] = {name: [] for name in _NAMES}
     for index in range(start, stop):
         episode = episodes[index]
-        query = extractor(to_tensor(episode.query_image)[None])
-        support = extractor(torch.stack([to_tensor(x) for x in episode.support_images])).deep
+        query = net(to_tensor(episode.query_image)[None])
+        support = net(torch.stack([to_tensor(x) for x in episode.support_images])).deep
         objects = episode.query_objects
         values = {
             "class_id": torch.tensor(episode.class_id),
@@ -190,10 +158,8 @@ def _compute_shard(extractor: nn.Module, episodes, start: int, stop: int, path: 
             ),
         }
         for name, value in values.items():
-            rows.setdefault(name, []).append(value)
-    data = save({name: torch.stack(values) for name, values in rows.items()})
-    replace_atomically(path, lambda file: file.write(data), needed=len(data))
-    return stop - start
+            rows[name].append(value)
+    return {name: torch.stack(values) for name, values in rows.items()}
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

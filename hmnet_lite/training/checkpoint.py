@@ -1,103 +1,240 @@
-"""Trained weights on disk: safetensors with the configuration inside, replaced atomically.
+"""Trained networks on disk: safetensors with the configuration inside, replaced atomically.
 
-Only what was trained is kept (the frozen backbone is named by its digest), so a file is small and
-holds nothing that could run.
+Only what was trained is kept (a frozen backbone that is installed is named by its digest), so a
+file is small and holds nothing that could run. A checkpoint of a training run, which holds more,
+is read as well.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shlex
+import subprocess
+import sys
+import warnings
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from hmnet_lite.files import replace_atomically
-from hmnet_lite.models.lite import HMNet, HMNetConfig
+import torch
+from torch import Tensor, nn
+
+from hmnet_lite.machine import made_on
+from hmnet_lite.tensors import DamagedFile, read_header, read_tensors, write_tensors
+from hmnet_lite.training import runs
 
 KIND = "hmnet-lite checkpoint"
+#: class of a network → its module and the class of its config
+NETWORKS = {
+    "HMNet": ("hmnet_lite.models.lite", "HMNetConfig"),
+    "PublishedHMNet": ("hmnet_lite.models.hmnet.model", "PublishedConfig"),
+}
+_WRAPPERS = {"module", "_orig_mod"}  # what DistributedDataParallel and torch.compile put in names
 
 
-def save_checkpoint(model: HMNet, path: str | os.PathLike, **facts) -> Path:
+def save_checkpoint(model: nn.Module, path: str | os.PathLike[str], **facts: Any) -> Path:
     """Write the trained weights.
 
     Args:
-        model: an HMNet-lite.
+        model: a network of ours, wrapped by torch.compile or DistributedDataParallel or not.
         path: where; replaced whole or not at all.
-        facts: JSON values worth keeping (fold, seed, steps, …); `read_facts` gives them back.
+        facts: JSON values worth keeping (fold, seed, steps, metrics, …); `read_facts` gives them
+            back. Command, commit, machine and date are kept beside them, see `read_made`.
 
     Raises:
-        TypeError: not HMNet-lite but the published network.
+        TypeError: not a network this file format knows, or a fact that JSON has no word for.
         OSError: the disk is full or the path cannot be written.
     """
-    from safetensors.torch import save
-
-    if type(model) is not HMNet:
+    model = _unwrapped(model)
+    name = type(model).__name__
+    if name not in NETWORKS:
         raise TypeError(
-            f"model is a {type(model).__name__}; this file format is HMNet-lite's: keep the "
-            "published network's weights with torch.save(model.state_dict(), path)"
+            f"model is a {name}; expected one of {', '.join(NETWORKS)}. Keep other networks' "
+            "weights with safetensors.torch.save_file(model.state_dict(), path)"
         )
-    frozen = {name for name, _ in model.backbone.state_dict(prefix="backbone.").items()}
-    weights = {
-        name: value.detach().cpu().contiguous()
-        for name, value in model.state_dict().items()
-        if name not in frozen
-    }
+    weights = {n: x for n, x in model.state_dict().items() if n not in _installed(model)}
     header = {
         "kind": KIND,
+        "network": name,
         "config": json.dumps(model.config.to_dict()),
-        "backbone": model.backbone.fingerprint,
+        "backbone": getattr(model.backbone, "fingerprint", ""),
         "facts": json.dumps(facts),
+        "made": json.dumps({**made_on(), "command": command(), "commit": commit()}),
     }
-    data = save(weights, header)
-    return replace_atomically(path, lambda file: file.write(data), needed=len(data))
+    return write_tensors(path, weights, header)
 
 
-def load_checkpoint(path: str | os.PathLike) -> HMNet:
-    """Read a network back, in evaluation mode.
+def load_checkpoint(path: str | os.PathLike[str]) -> nn.Module:
+    """Read a network back, on the CPU and in evaluation mode.
+
+    Of a training run's checkpoint, the averaged weights where there are any.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a checkpoint of ours, cut short, of another backbone, or with other names.
+        ValueError: not a checkpoint of ours, damaged, of another backbone, with other names, or
+            with weights that are not finite.
     """
-    from safetensors.torch import load_file
-
     header = _header(path)
-    model = HMNet(HMNetConfig(**json.loads(header["config"])))
-    if header["backbone"] != model.backbone.fingerprint:
+    try:
+        tensors, _ = read_tensors(path)
+    except DamagedFile as error:
+        raise ValueError(f"{error}; copy it again or train again") from error
+    if header["kind"] == runs.KIND:
+        name, config = _of_run(path, header)
+        weights = runs.below(tensors, "model.") | runs.below(tensors, "average.")
+    else:
+        name, config, weights = header.get("network", "HMNet"), _config(path, header), tensors
+    model = _build(path, name, config)
+    digest = header.get("backbone")
+    installed = getattr(model.backbone, "fingerprint", None)
+    if digest and installed and digest != installed:
         raise ValueError(
-            f"{path} was trained on backbone weights {header['backbone']}, but the ones installed "
-            f"are {model.backbone.fingerprint}; install the version pinned in constraints.txt"
+            f"{path} was trained on backbone weights {digest}, but the ones installed are "
+            f"{installed}; install the version pinned in constraints.txt"
         )
-    weights = load_file(path)
-    result = model.load_state_dict(weights, strict=False)
-    missing = [name for name in result.missing_keys if not name.startswith("backbone.")]
-    if missing or result.unexpected_keys:
-        raise ValueError(
-            f"{path} does not fit this version: missing {missing or 'nothing'}, unexpected "
-            f"{result.unexpected_keys or 'nothing'}; train again, or check out the version that "
-            "wrote it"
-        )
+    _fill(model, weights, path)
     return model.eval()
 
 
-def read_facts(path: str | os.PathLike) -> dict:
-    """What `save_checkpoint` was told beside the weights."""
-    return json.loads(_header(path)["facts"])
+def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `save_checkpoint` was told beside the weights; {} where nothing was told."""
+    return _json(path, _header(path).get("facts", "{}"))
 
 
-def _header(path: str | os.PathLike) -> dict:
-    from safetensors import SafetensorError, safe_open
+def read_made(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Command, commit, machine, versions and date of the writing; {} in older files."""
+    return _json(path, _header(path).get("made", "{}"))
 
-    if not Path(path).is_file():
+
+def command() -> str:
+    """The line that started this process."""
+    name = Path(sys.argv[0]).name if sys.argv else ""
+    if name == "__main__.py":
+        name = f"python -m {Path(sys.argv[0]).parent.name}"
+        return " ".join([name, shlex.join(sys.argv[1:])]).strip()
+    return shlex.join([name, *sys.argv[1:]])
+
+
+def commit() -> str | None:
+    """The commit of the checkout this package runs from; None outside one."""
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
+
+
+# ---------------------------------------------------------------------------------------- inside
+
+
+def _header(path: str | os.PathLike[str]) -> dict[str, str]:
+    if not Path(path).exists():
         raise FileNotFoundError(
             f"no checkpoint at {path}; train one with python -m hmnet_lite train"
         )
     try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is not a whole safetensors file ({error}); copy it again or train again"
-        ) from error
-    if header.get("kind") != KIND:
+        header = read_header(path)
+    except DamagedFile as error:
+        raise ValueError(f"{error}; copy it again or train again") from error
+    if header.get("kind") not in (KIND, runs.KIND):
         raise ValueError(f"{path} is a safetensors file but not an {KIND}")
     return header
+
+
+def _json(path: str | os.PathLike[str], text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"the header of {path} is damaged ({error}); copy it again") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"the header of {path} holds {values!r} where names and values belong")
+    return values
+
+
+def _config(path: str | os.PathLike[str], header: Mapping[str, str]) -> dict[str, Any]:
+    if "config" not in header:
+        raise ValueError(
+            f"{path} does not say how its network is built (no config in its header); write it "
+            "with save_checkpoint"
+        )
+    return _json(path, header["config"])
+
+
+def _of_run(path: str | os.PathLike[str], header: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    network = _json(path, header["identity"]).get("network")
+    if not isinstance(network, dict) or "class" not in network:
+        raise ValueError(f"{path} is of a training run whose network has no config of ours")
+    return network["class"], {n: v for n, v in network.items() if n != "class"}
+
+
+def _build(path: str | os.PathLike[str], name: str, values: dict[str, Any]) -> nn.Module:
+    if name not in NETWORKS:
+        raise ValueError(
+            f"{path} holds a {name!r}; this version knows {', '.join(NETWORKS)}"
+        )
+    module_name, config_name = NETWORKS[name]
+    module = import_module(module_name)
+    make_config = getattr(module, config_name)
+    known = {field.name for field in dataclasses.fields(make_config)}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        warnings.warn(
+            f"{path} was written by another version: its config has {', '.join(unknown)}, which "
+            "this one does not know and leaves out",
+            stacklevel=3,
+        )
+    try:
+        config = make_config(**{n: v for n, v in values.items() if n in known})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the config in {path} cannot be built: {error}") from error
+    return getattr(module, name)(config)
+
+
+def _fill(model: nn.Module, given: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
+    weights = {_bare(name): value for name, value in given.items()}
+    own, installed = model.state_dict(), _installed(model)
+    missing = sorted(own.keys() - installed - weights.keys())
+    unexpected = sorted(weights.keys() - own.keys())
+    misshapen = [
+        f"{name} {tuple(x.shape)} where {tuple(own[name].shape)} is expected"
+        for name, x in weights.items()
+        if name in own and x.shape != own[name].shape
+    ]
+    if missing or unexpected or misshapen:
+        raise ValueError(
+            f"{path} does not fit this version: missing {missing or 'nothing'}, unexpected "
+            f"{unexpected or 'nothing'}, misshapen {misshapen or 'nothing'}; train again, or check "
+            "out the version that wrote it"
+        )
+    broken = [n for n, x in weights.items() if x.is_floating_point() and not x.isfinite().all()]
+    if broken:
+        raise ValueError(
+            f"{path} holds weights that are not finite ({', '.join(broken[:3])}); its training "
+            "went wrong: take an earlier checkpoint or train again"
+        )
+    model.load_state_dict(weights, strict=False)
+
+
+def _installed(model: nn.Module) -> set[str]:
+    """Names of the weights that come with a package, not with the checkpoint."""
+    backbone = getattr(model, "backbone", None)
+    if backbone is None or not hasattr(backbone, "fingerprint"):
+        return set()
+    return {f"backbone.{name}" for name in backbone.state_dict()}
+
+
+def _bare(name: str) -> str:
+    """A parameter's name without what wrappers put into it."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    while type(model).__name__ in ("OptimizedModule", "DistributedDataParallel", "DataParallel"):
+        model = model._orig_mod if hasattr(model, "_orig_mod") else model.module
+    return model

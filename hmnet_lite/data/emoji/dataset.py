@@ -18,7 +18,7 @@ import numpy as np
 
 from hmnet_lite.data.emoji import render, tiles
 from hmnet_lite.data.emoji.protocol import FOLDS, GAPS, TRAINING_GAPS
-from hmnet_lite.data.emoji.scene import Scene, Thing, compose
+from hmnet_lite.data.emoji.scene import LabelledScene, Scene, Thing, compose
 from hmnet_lite.data.episode import Episode
 from hmnet_lite.data.fields import integer, one_of, share
 from hmnet_lite.data.stream import Stream
@@ -153,6 +153,20 @@ class EmojiEpisodes:
             query_style=plan.query.target.style,
             support_styles=tuple(scene.target.style for scene in plan.supports),
         )
+
+    def scene(self, index: int, picture: int) -> LabelledScene:
+        """One picture of episode `index`, 0 its query and k its k-th support, all labelled."""
+        plan = self._plan(self._position(index))
+        scene = (plan.query, *plan.supports)[picture]
+        key = self._key(index, "query" if picture == 0 else f"support{picture - 1}")
+        data = self._tiles, self._photographs, self.image_size
+        image, labels = compose(scene, *data, *key)
+        target = len(scene.below)
+        objects = tuple(
+            (1 if i == target else i + 2, thing.class_id, thing.style)
+            for i, thing in enumerate(scene.things)
+        )
+        return LabelledScene(image, labels, objects)
 
     @property
     def classes(self) -> dict[int, str]:

@@ -49,6 +49,15 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class LabelledScene:
+    """A picture and the classes of the objects in it."""
+
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    labels: np.ndarray  # (H, W) uint8: 0 background, otherwise an object's label (below 15)
+    objects: tuple[tuple[int, int, str], ...]  # label, class id, style
+
+
+@dataclass(frozen=True)
 class Arrangement:
     """Where a scene's objects came to lie."""
 

@@ -1,0 +1,113 @@
+"""The part of training that knows of devices, processes and workers."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import torch
+from torch import nn
+
+from hmnet_lite.training.config import TrainConfig
+from hmnet_lite.training.sources import Source
+
+
+def make_accelerator(model: nn.Module, config: TrainConfig):
+    """accelerate's `Accelerator` for the device that the model is on.
+
+    Raises:
+        ImportError: accelerate is not installed.
+        ValueError: fp16 without a GPU.
+    """
+    try:
+        from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate.state import AcceleratorState, PartialState
+    except ImportError as error:
+        raise ImportError(
+            f"training needs {error.name}; install it with pip install 'hmnet-lite[training]'"
+        ) from error
+    device = next(p for p in model.parameters() if p.requires_grad).device
+    if config.precision == "fp16" and device.type == "cpu":
+        raise ValueError(
+            "precision='fp16' needs a GPU and the model is on the CPU; use 'bf16' or 'no'"
+        )
+    # accelerate remembers the first precision and device of a process; each run chooses anew
+    alone = not PartialState._shared_state or PartialState().num_processes == 1
+    AcceleratorState._reset_state(reset_partial_state=alone)
+    # the last block's support half has no way to the loss
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
+    return Accelerator(cpu=device.type == "cpu", mixed_precision=config.precision,
+                       kwargs_handlers=handlers)  # fmt: skip
+
+
+class Batches:
+    """This process's share of every batch, by step; prepared ahead where there are workers.
+
+    Episode numbers run on: step s holds numbers s·batch … (s + 1)·batch - 1, and processes share
+    them out, so any number of processes learns from the same batches.
+    """
+
+    def __init__(self, source: Source, config: TrainConfig, accelerator: Any):
+        self.source, self.config = source, config
+        self.rank, self.count = accelerator.process_index, accelerator.num_processes
+        self.device = accelerator.device
+        self._ahead: Any = None
+        self._next = -1
+
+    def get(self, step: int) -> Any:
+        """The share of step `step`, on the device."""
+        if not self.config.workers:
+            return self.source.batch(self._numbers(step), self.config.seed, self.device)
+        if self._next != step:
+            self._ahead = iter(self._loader(step))
+        self._next = step + 1
+        return to_device(next(self._ahead), self.device)
+
+    def close(self) -> None:
+        """End the workers."""
+        self._ahead = None
+
+    def __len__(self) -> int:
+        return 2**62
+
+    def __getitem__(self, step: int) -> Any:
+        return self.source.batch(self._numbers(step), self.config.seed, "cpu")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_ahead": None, "device": None}
+
+    def _numbers(self, step: int) -> range:
+        return range(
+            step * self.config.batch + self.rank, (step + 1) * self.config.batch, self.count
+        )
+
+    def _loader(self, step: int):
+        from torch.utils.data import DataLoader
+
+        last = self.config.steps or 2**62
+        return DataLoader(
+            self, batch_size=None, sampler=range(step, last), num_workers=self.config.workers,
+            worker_init_fn=_start_worker, pin_memory=self.device.type == "cuda",
+            multiprocessing_context="spawn" if self.device.type == "cuda" else None,
+        )  # fmt: skip
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """A batch, however nested, with its tensors on a device."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device, non_blocking=True)
+    if hasattr(value, "_asdict"):
+        return type(value)(*(to_device(x, device) for x in value))
+    if hasattr(value, "__dataclass_fields__"):
+        moved = {n: to_device(getattr(value, n), device) for n in value.__dataclass_fields__}
+        return type(value)(**moved)
+    if isinstance(value, dict):
+        return {name: to_device(x, device) for name, x in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(to_device(x, device) for x in value)
+    return value
+
+
+def _start_worker(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains
+    torch.set_num_threads(1)
