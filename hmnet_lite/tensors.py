@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from hmnet_lite.files import replace_atomically
 
+T = TypeVar("T")
 _CHECKSUM = "checksum"
 
 
@@ -68,13 +70,22 @@ def read_tensors(
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, str]:
     """The header alone, which costs nothing; raises as `read_tensors` does."""
+    return _opened(path, lambda file: file.metadata() or {})
+
+
+def read_names(path: str | os.PathLike[str]) -> set[str]:
+    """The names of the tensors alone, which costs nothing; raises as `read_tensors` does."""
+    return _opened(path, lambda file: set(file.keys()))
+
+
+def _opened(path: str | os.PathLike[str], look: Callable[[Any], T]) -> T:
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no file {path}")
     try:
         with safe_open(path, "pt") as file:
-            return file.metadata() or {}
+            return look(file)
     except (SafetensorError, OSError) as error:  # OSError: a folder in its place
         raise DamagedFile(f"{path} is not a whole safetensors file ({error})") from error
 

@@ -14,28 +14,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from hmnet_lite.commands import photos as cli_photos
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
 from hmnet_lite.models.features import CachedFeatures
-from hmnet_lite.models.lite import HMNet, HMNetConfig
+from hmnet_lite.models.lite import HMNetConfig
 from hmnet_lite.scoring.evaluate import FLOORS, Report, evaluate
 from hmnet_lite.scoring.predict import Predictor, best_threshold, model_predictor, prior_predictor
-from hmnet_lite.training.checkpoint import load_checkpoint, read_facts, save_checkpoint
-from hmnet_lite.training.loop import History, TrainConfig, train
-
-METHODS = {"HMNet-lite": HMNetConfig(), "without Mamba": HMNetConfig(depth=0)}
-
-
-def train_model(
-    config: HMNetConfig, data: CachedFeatures, budget: TrainConfig, *, progress: bool = True
-) -> tuple[HMNet, History]:
-    """Make a network from the budget's seed, on a GPU when there is one, and train it."""
-    torch.manual_seed(budget.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = HMNet(config).to(device)
-    return model, train(model, data, budget, progress=progress)
+from hmnet_lite.training.checkpoint import load_checkpoint, read_facts
+from hmnet_lite.training.config import TrainConfig
+from hmnet_lite.training.recipes import METHODS, train, training_source
+from hmnet_lite.training.sources import Source
 
 
 def score_gaps(
@@ -71,49 +59,35 @@ def compare(arguments: argparse.Namespace) -> Report:
     on where it stopped.
     """
     protocol = _protocol(arguments)
-    training = CachedFeatures(protocol.training(arguments.training_episodes))
-    predictors, runs = floors(training), []
+    source = training_source(protocol, arguments.training_episodes)
+    predictors, runs = (
+        floors(CachedFeatures(protocol.training(min(200, arguments.training_episodes)))),
+        [],
+    )
     for seed in arguments.seeds:
         for method, config in METHODS.items():
             name = f"{method.replace(' ', '-').lower()}-fold{protocol.fold}-seed{seed}"
             path = Path(arguments.checkpoints) / f"{name}.safetensors"
             if not path.exists():
-                _train_and_save(config, training, arguments.minutes, seed, path, protocol)
+                budget = TrainConfig(minutes=arguments.minutes, seed=seed)
+                train(config, budget, protocol, path, episodes=arguments.training_episodes,
+                      source=source, resume=True)  # fmt: skip
             facts, model = read_facts(path), load_checkpoint(path)
-            _check_run(path, facts, arguments.minutes, training)
+            _check_run(path, facts, arguments.minutes, arguments.training_episodes, source)
             predictors[method, seed] = model_predictor(model)
             runs.append({"method": method, "seed": seed, **facts})
     report = Report(protocol.build().classes)
-    report.training = {"episodes": len(training), "runs": runs}
+    report.training = {"episodes": arguments.training_episodes, "runs": runs}
     score_gaps(report, protocol, arguments.gaps or list(GAPS), predictors)
     return report
 
 
-def _train_and_save(config, training, minutes, seed, path, protocol, **more) -> None:
-    budget = TrainConfig(seconds=60 * minutes, seed=seed)
-    model, history = train_model(config, training, budget)
-    facts = {
-        "fold": protocol.fold,
-        "seed": seed,
-        "minutes": minutes,
-        "steps": history.steps,
-        "batch": budget.batch,
-        "threads": torch.get_num_threads(),
-        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "episodes": len(training),
-        "training": training.episodes.fingerprint,
-        **more,
-    }
-    save_checkpoint(model, path, **facts)
-    print(f"{history.steps} steps in {history.seconds[-1]:.0f} s; wrote {path}")
-
-
-def _check_run(path: Path, facts: dict, minutes: float, training: CachedFeatures) -> None:
+def _check_run(path: Path, facts: dict, minutes: float, episodes: int, source: Source) -> None:
     """Refuse to put a network trained under other conditions into a comparison."""
     expected = {
         "minutes": minutes,
-        "episodes": len(training),
-        "training": training.episodes.fingerprint,
+        "episodes": episodes,
+        "training": source.fingerprint,
     }
     for name, value in expected.items():
         if facts.get(name) != value:
@@ -140,16 +114,15 @@ def main(words: Sequence[str] | None = None) -> int:
 def _run_train(arguments: argparse.Namespace) -> None:
     if arguments.dataset == "emoji":
         cli_photos.refuse_options(arguments)
-        protocol, more = _protocol(arguments), {}
-        episodes = protocol.training(arguments.training_episodes)
+        protocol = _protocol(arguments)
     else:
         protocol = cli_photos.photo_protocol(arguments, image_size=cli_photos.LITE_SIZE)
-        episodes = protocol.training(arguments.training_episodes, arguments.root)
-        more = cli_photos.training_facts(protocol, episodes.classes)
-    training = CachedFeatures(episodes)
     config = HMNetConfig(depth=arguments.depth, dim=arguments.dim)
-    path = Path(arguments.out)
-    _train_and_save(config, training, arguments.minutes, arguments.seed, path, protocol, **more)
+    budget = TrainConfig(minutes=arguments.minutes, seed=arguments.seed)
+    path = train(config, budget, protocol, arguments.out, episodes=arguments.training_episodes,
+                 root=arguments.root)  # fmt: skip
+    facts = read_facts(path)
+    print(f"{facts['steps']} steps in {facts['seconds']:.0f} s; wrote {path}")
 
 
 def _run_evaluate(arguments: argparse.Namespace) -> None:

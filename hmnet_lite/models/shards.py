@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from hmnet_lite.files import cache_folder, write_json
-from hmnet_lite.tensors import DamagedFile, read_header, read_tensors, write_tensors
+from hmnet_lite.tensors import DamagedFile, read_names, read_tensors, write_tensors
 
 Compute = Callable[[int, int], dict[str, Tensor]]
 """(start, stop) → the tensors of these items; must be picklable."""
@@ -67,15 +67,15 @@ class Cache:
     def there(self, span: tuple[int, int]) -> bool:
         """Whether a file is there that begins as a whole shard does."""
         try:
-            return read_header(self.file(span)).get("names") == " ".join(self.names)
+            return read_names(self.file(span)) == set(self.names)
         except (FileNotFoundError, DamagedFile):
             return False
 
     def read(self, span: tuple[int, int]) -> dict[str, Tensor]:
         """A shard, mapped into memory; computed (again) where it is missing or damaged."""
         try:
-            tensors, header = read_tensors(self.file(span), mapped=True)
-            if header.get("names") == " ".join(self.names):
+            tensors, _ = read_tensors(self.file(span), mapped=True)
+            if tensors.keys() == set(self.names):
                 return tensors
         except (FileNotFoundError, DamagedFile):
             pass
@@ -88,11 +88,8 @@ class Cache:
         tensors = self.compute(*span) if tensors is None else tensors
         if path.is_dir() and not path.is_symlink():  # nothing of ours: it would stay in the way
             shutil.rmtree(path)
-        try:
-            write_tensors(path, tensors, {"names": " ".join(self.names)})
-        except OSError as error:
-            hint = "caches live in the folder that HMNET_LITE_CACHE names"
-            raise OSError(error.errno, f"{error.strerror}; {hint}", str(path)) from error
+        with _named():
+            write_tensors(path, tensors, {})
         return span[1] - span[0]
 
     def fill(self, workers: int | None = None, progress: bool = True) -> None:
@@ -118,7 +115,8 @@ class Cache:
         spent = time.perf_counter() - began
         size = todo * sum(x.numel() * x.element_size() for x in first.values())
         self._check_room(size)
-        write_json(self.path / "cache.json", {"key": self.key, "unit": self.unit})
+        with _named():
+            write_json(self.path / "cache.json", {"key": self.key, "unit": self.unit})
         if progress:
             minutes = todo * spent / workers / 60
             tqdm.write(
@@ -141,6 +139,16 @@ class Cache:
                 "free some space, ask for fewer, or set HMNET_LITE_CACHE to another folder",
                 str(there),
             )
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """An error of the disk also says how to put caches elsewhere."""
+    try:
+        yield
+    except OSError as error:
+        hint = "caches live in the folder that HMNET_LITE_CACHE names"
+        raise OSError(error.errno, f"{error.strerror}; {hint}", error.filename) from error
 
 
 def remove_leftovers(folder: Path) -> int:

@@ -19,7 +19,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from hmnet_lite.machine import made_on
@@ -175,9 +174,7 @@ def _of_run(path: str | os.PathLike[str], header: Mapping[str, str]) -> tuple[st
 
 def _build(path: str | os.PathLike[str], name: str, values: dict[str, Any]) -> nn.Module:
     if name not in NETWORKS:
-        raise ValueError(
-            f"{path} holds a {name!r}; this version knows {', '.join(NETWORKS)}"
-        )
+        raise ValueError(f"{path} holds a {name!r}; this version knows {', '.join(NETWORKS)}")
     module_name, config_name = NETWORKS[name]
     module = import_module(module_name)
     make_config = getattr(module, config_name)

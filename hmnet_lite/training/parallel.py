@@ -87,7 +87,8 @@ class Batches:
         last = self.config.steps or 2**62
         return DataLoader(
             self, batch_size=None, sampler=range(step, last), num_workers=self.config.workers,
-            worker_init_fn=_start_worker, pin_memory=self.device.type == "cuda",
+            worker_init_fn=_start_worker, generator=torch.Generator(),  # not the network's
+            pin_memory=self.device.type == "cuda",
             multiprocessing_context="spawn" if self.device.type == "cuda" else None,
         )  # fmt: skip
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +53,14 @@ class RunFolder:
         """
         header = {"kind": KIND, "identity": json.dumps(self.identity), "facts": json.dumps(facts)}
         path = self.folder / f"step-{facts['step']:08d}.safetensors"
+        if path.is_dir():  # nothing of ours: it would stay in the way
+            shutil.rmtree(path)
         write_tensors(path, tensors, header)
         if best:
             write_tensors(self.folder / "best.safetensors", tensors, header)
         for old in self.checkpoints()[self.keep :]:
-            old.unlink(missing_ok=True)
+            with suppress(OSError):
+                old.unlink()
         return path
 
     def load(self) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
@@ -101,7 +106,8 @@ class RunFolder:
     def remove(self) -> None:
         """Remove every checkpoint of the run."""
         for path in (*self.checkpoints(), self.folder / "best.safetensors"):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
 
     def _check(self, path: Path, identity: dict[str, Any]) -> None:
         for part in sorted(self.identity.keys() | identity.keys()):

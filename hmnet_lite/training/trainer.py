@@ -122,6 +122,11 @@ class Trainer:
         }
         self._run = RunFolder(Path(folder), config.keep, identity) if folder else None
 
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes."""
+        return self._accelerator.is_main_process
+
     def fit(self, resume: bool = False) -> History:
         """Train to the end of the budget.
 

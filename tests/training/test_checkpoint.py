@@ -1,0 +1,135 @@
+"""Checkpoints: what goes in comes back; what is wrong with a file is said."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from hmnet_lite import HMNet, HMNetConfig
+from hmnet_lite.tensors import read_header
+from hmnet_lite.training.checkpoint import load_checkpoint, read_facts, read_made, save_checkpoint
+
+TINY = HMNetConfig(dim=16, depth=2, state=4)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return HMNet(TINY).eval()
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    return save_checkpoint(model, tmp_path / "net.safetensors", fold=2, seed=7)
+
+
+def rewritten(path, weights=None, **header):
+    """The file with other weights or header fields (None removes one), written by another hand."""
+    fields = read_header(path) | header
+    fields.pop("checksum", None)
+    save_file(
+        load_file(path) if weights is None else weights,
+        path,
+        {name: value for name, value in fields.items() if value is not None},
+    )
+    return path
+
+
+def equal(one, other):
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_round_trip(model, saved):
+    back = load_checkpoint(saved)
+    assert back.config == TINY and not back.training and equal(back, model)
+    assert read_facts(saved) == {"fold": 2, "seed": 7}
+    assert {"commit", "command", "date", "versions"} <= read_made(saved).keys()
+    assert saved.stat().st_size < 600_000  # the frozen backbone is not in it
+
+
+def test_only_networks_of_ours_are_written(tmp_path):
+    with pytest.raises(TypeError, match=r"model is a Linear; expected one of HMNet, "):
+        save_checkpoint(torch.nn.Linear(2, 2), tmp_path / "x.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+)
+def test_wrapped_names_are_read(model, saved, prefix):
+    wrapped = {prefix + name: x for name, x in load_file(saved).items()}
+    assert equal(load_checkpoint(rewritten(saved, wrapped)), model)
+    inside = {n.replace("mixer.", "mixer._orig_mod."): x for n, x in load_file(saved).items()}
+    assert equal(load_checkpoint(rewritten(saved, inside)), model)
+
+
+def test_a_wrapped_network_is_written_under_its_own_names(model, tmp_path):
+    path = save_checkpoint(torch.nn.DataParallel(model), tmp_path / "net.safetensors")
+    assert equal(load_checkpoint(path), model)
+
+
+def test_older_and_newer_files(model, saved):
+    rewritten(saved, facts=None, made=None, network=None)
+    assert read_facts(saved) == {} == read_made(saved) and equal(load_checkpoint(saved), model)
+    newer = json.dumps(TINY.to_dict() | {"colour": "blue"})
+    with pytest.warns(UserWarning, match=r"its config has colour, which this one does not know"):
+        assert equal(load_checkpoint(rewritten(saved, config=newer)), model)
+
+
+def test_bad_files_are_named(tmp_path, model, saved):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*none.safetensors; train one"):
+        load_checkpoint(tmp_path / "none.safetensors")
+    with pytest.raises(ValueError, match=r"not a whole safetensors file"):
+        load_checkpoint(tmp_path)
+    whole = saved.read_bytes()
+    for damaged in (whole[:1000], b"\x80\x05cos\nsystem\n(S'true'\ntR."):  # no pickle is opened
+        saved.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"not a whole safetensors file"):
+            load_checkpoint(saved)
+    saved.write_bytes(whole[:-50] + bytes([whole[-50] ^ 1]) + whole[-49:])
+    with pytest.raises(ValueError, match=r"is damaged: .* checksum.*; copy it again"):
+        load_checkpoint(saved)
+    saved.write_bytes(whole.replace(model.backbone.fingerprint.encode(), b"0" * 16))
+    with pytest.raises(ValueError, match=r"was trained on backbone weights 0000"):
+        load_checkpoint(saved)
+    save_file({"x": torch.zeros(1)}, saved)
+    with pytest.raises(ValueError, match=r"not an hmnet-lite checkpoint"):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize(
+    "header, message",
+    [
+        ({"config": None}, "does not say how its network is built"),
+        ({"config": "{"}, "the header of .* is damaged"),
+        ({"config": "[1]"}, "where names and values belong"),
+        ({"config": '{"dim": 17}'}, "cannot be built: dim=17"),
+        ({"network": "Other"}, "holds a 'Other'; this version knows HMNet"),
+        ({"facts": "nonsense"}, None),
+    ],
+)
+def test_bad_headers_are_named(saved, header, message):
+    rewritten(saved, **header)
+    if message is None:
+        load_checkpoint(saved)
+        with pytest.raises(ValueError, match=r"the header of .* is damaged"):
+            read_facts(saved)
+        return
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(saved)
+
+
+def test_weights_that_do_not_fit_or_are_not_finite_are_named(saved):
+    weights = load_file(saved)
+    name = "decoder.classify.bias"
+    with pytest.raises(ValueError, match=rf"not finite \({name}\)"):
+        load_checkpoint(rewritten(saved, weights | {name: torch.tensor([0, float("nan")])}))
+    with pytest.raises(ValueError, match=rf"misshapen \['{name} \(3,\) where \(2,\)"):
+        load_checkpoint(rewritten(saved, weights | {name: torch.zeros(3)}))
+    with pytest.raises(ValueError, match=r"unexpected \['extra'\]"):
+        load_checkpoint(rewritten(saved, weights | {"extra": torch.zeros(3)}))
+    weights.pop(name)
+    with pytest.raises(ValueError, match=rf"missing \['{name}'\]"):
+        load_checkpoint(rewritten(saved, weights))
