@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from hmnet_lite.mamba.blocks import MambaMixer
+from hmnet_lite.mamba.mixer import MambaMixer
 from hmnet_lite.training.config import TrainConfig
 
 _PLAIN = ("A_log", ".D", "delta_bias")  # never decayed, whatever their shape
