@@ -5,7 +5,8 @@ What is accepted, `<root>` being the folder with val2014, or one with COCO2014 o
     pictures         <root>/train2014/*.jpg, <root>/val2014/*.jpg
     labels="png"     <root>/annotations/val2014/*.png or <root>/masks/val2014/*.png (and train2014):
                      class ids 1 to 80 in the order of COCO's category ids, 255 ignore
-    labels="json"    <root>/annotations/instances_val2014.json (and train2014), drawn once
+    labels="json"    <root>/annotations/instances_val2014.json (and train2014), drawn once; its
+                     categories are matched by name, whatever their ids
 
 A picture without a mask is not used. Folds: "consecutive" (PANet: Wang et al., ICCV 2019), 20 in a
 row, or "interleaved" (FWB: Nguyen and Todorovic), every fourth class.
@@ -18,9 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from hmnet_lite.data.photos.coco_json import draw_masks
-from hmnet_lite.data.photos.layout import MissingData, find_folder, novel_in_fold, pictures_in
+from hmnet_lite.data.photos.layout import (
+    MissingData,
+    by_stem,
+    find_folder,
+    novel_in_fold,
+    pictures_in,
+)
 from hmnet_lite.data.photos.listing import Item
-from hmnet_lite.data.photos.pictures import MaskFormat
+from hmnet_lite.data.photos.masks import MaskFormat
 from hmnet_lite.data.photos.sampler import PhotoEpisodes, Source
 
 CLASSES = (
@@ -73,21 +80,24 @@ class CocoEpisodes(PhotoEpisodes):
         classes = dict(enumerate(CLASSES, 1))
         novel = novel_in_fold(fold, list(classes), fold_scheme)
         year = "val2014" if split == "test" else "train2014"
-        home = find_folder(root, _PLACES, year, HELP)
+        home, reordered = find_folder(root, _PLACES, year, HELP), False
         if labels == "json":
             annotations = home / "annotations" / f"instances_{year}.json"
             if not annotations.is_file():
                 raise MissingData(f"there is no {annotations.name} in {annotations.parent}. {HELP}")
-            masks = draw_masks(annotations, home / year, progress=progress)
+            masks, reordered = draw_masks(annotations, home / year, classes, progress=progress)
         elif labels == "png":
             masks = _mask_folder(home, year)
         else:
             raise ValueError(f"labels is {labels!r}; expected png or json")
+        pictures = by_stem(home / year, (".jpg", ".jpeg"))
         items = tuple(
-            Item(str(home / year / f"{mask.stem}.jpg"), str(mask))
+            Item(str(pictures.get(mask.stem, home / year / f"{mask.stem}.jpg")), str(mask))
             for mask in pictures_in(masks, (".png",))
         )
         lists = f"{year}, {labels}"
+        if reordered:
+            lists += " (its category ids are not COCO's: classes matched by name)"
         source = Source("coco", items, MaskFormat(len(CLASSES)), classes, novel, lists)
         super().__init__(source, split, progress=progress, **options)
 

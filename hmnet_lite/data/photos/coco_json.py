@@ -1,59 +1,157 @@
-"""COCO's instance annotations as class-id masks, drawn once and kept as PNG files.
+"""COCO's instance JSON: what it annotates, every field checked, classes matched by name.
 
-Polygons and run lengths are drawn here rather than by pycocotools, which has to be compiled on
-some systems. A pixel belongs to a polygon when its centre lies inside (even-odd rule); pycocotools
-rounds outlines on a grid five times finer, so the two differ along edges only.
-
-Where objects overlap, the smaller one is on top. A crowd region counts as its class.
+Label tools number categories as they like (often alphabetically), so a category's number says
+nothing: its name decides which class it is. A crowd region counts as its class.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from hmnet_lite.data.fields import closest
 from hmnet_lite.data.photos.pictures import BadImage
-from hmnet_lite.files import cache_folder, write_bytes, write_json
+from hmnet_lite.data.photos.shapes import (
+    checked_size,
+    keep_masks,
+    kept_facts,
+    paint,
+    segmentation_mask,
+)
+from hmnet_lite.files import cache_folder
 
-FORMAT = 1  # raise it whenever the same annotations would give other masks
-CLASSES = 80
+FORMAT = 2  # raise it whenever the same annotations would give other masks
+#: names that other lists of COCO's classes have for the same thing
+ALIASES = {
+    "aeroplane": "airplane", "motorbike": "motorcycle", "sofa": "couch", "hair dryer": "hair drier",
+    "pottedplant": "potted plant", "diningtable": "dining table", "tvmonitor": "tv",
+}  # fmt: skip
 
 
-def draw_masks(annotations: Path, pictures: Path, *, progress: bool = True) -> Path:
+@dataclass(frozen=True)
+class CocoFile:
+    """A checked annotation file.
+
+    Attributes:
+        path: of the file.
+        pictures: image id to (file name, height, width).
+        names: category id to name.
+        objects: image id to its annotations, of the pictures that have any.
+    """
+
+    path: Path
+    pictures: Mapping[Any, tuple[str, int, int]]
+    names: Mapping[Any, str]
+    objects: Mapping[Any, list[Mapping[str, Any]]]
+
+    def draw(self, image_id: Any, numbers: Mapping[Any, int]) -> np.ndarray:
+        """(height, width) uint8 class ids of one picture; `numbers`: category id to class id.
+
+        Raises:
+            BadImage: an annotation cannot be drawn; names file and annotation.
+        """
+        _, height, width = self.pictures[image_id]
+        shapes = []
+        for entry in self.objects[image_id]:
+            try:
+                mask = segmentation_mask(entry, height, width)
+            except ValueError as error:
+                raise BadImage(
+                    self.path,
+                    f"has an annotation that cannot be drawn, id {entry.get('id')} of "
+                    f"{self.pictures[image_id][0]}: {error}. Mend: correct it, or take it out",
+                ) from error
+            shapes.append((numbers[entry["category_id"]], mask))
+        return paint(shapes, height, width)
+
+
+def read_coco(path: Path, content: Any = None) -> CocoFile:
+    """Read and check an annotation file.
+
+    Args:
+        path: of the file.
+        content: what it holds, if it was read already.
+
+    Raises:
+        BadImage: it is not COCO's JSON, or a field is missing or wrong; names file and entry.
+    """
+    try:
+        content = json.loads(path.read_bytes()) if content is None else content
+        if not isinstance(content, Mapping):
+            raise ValueError(f"it holds a {type(content).__name__}")
+        parts = {name: _entries(content, name) for name in ("images", "categories", "annotations")}
+    except ValueError as error:
+        raise BadImage(
+            path,
+            f"is not COCO's instance JSON ({error}); expected images, categories and annotations. "
+            "Mend: export or unpack it again",
+        ) from error
+    where = ""
+    try:
+        pictures: dict[Any, tuple[str, int, int]] = {}
+        for number, entry in enumerate(parts["images"]):
+            where = f"images[{number}]"
+            size = checked_size(_field(entry, "height"), _field(entry, "width"))
+            _once(pictures, _field(entry, "id"))[entry["id"]] = (_text(entry, "file_name"), *size)
+        names: dict[Any, str] = {}
+        for number, entry in enumerate(parts["categories"]):
+            where = f"categories[{number}]"
+            _once(names, _field(entry, "id"))[entry["id"]] = _text(entry, "name")
+        objects: dict[Any, list[Mapping[str, Any]]] = {}
+        for number, entry in enumerate(parts["annotations"]):
+            where = f"annotations[{number}]"
+            where += f" (id {entry['id']})" if isinstance(entry, Mapping) and "id" in entry else ""
+            image, category = _field(entry, "image_id"), _field(entry, "category_id")
+            if image not in pictures:
+                raise ValueError(f"it annotates image {image!r}, which the file does not list")
+            if category not in names:
+                raise ValueError(f"its category {category!r} is not one that the file lists")
+            objects.setdefault(image, []).append(entry)
+    except (ValueError, TypeError) as error:  # TypeError: an id that is a list or the like
+        raise BadImage(
+            path, f"is wrong at {where}: {error}. Mend: correct it, or take that entry out"
+        ) from error
+    return CocoFile(path, pictures, names, objects)
+
+
+def draw_masks(
+    annotations: Path, pictures: Path, classes: Mapping[int, str], *, progress: bool = True
+) -> tuple[Path, bool]:
     """Class-id masks of all annotated pictures, in a cache folder keyed by the annotation file.
 
     Args:
         annotations: instances_val2014.json or the like.
         pictures: the folder of its pictures.
+        classes: id to name of the classes; categories are matched by name.
         progress: show a bar (about 7 ms a picture). Stopped half-way, it goes on where it stopped.
 
     Returns:
-        the folder; a mask has its picture's name, with .png.
+        the folder, where a mask has its picture's name, with .png; and whether the file's
+        categories are numbered in another order than the classes.
 
     Raises:
-        ValueError: the file is not COCO's JSON, or an annotation cannot be drawn; it is named.
-        BadImage: it names a picture that is not in the folder.
+        BadImage: the file is not COCO's JSON, has a category that is no class, an annotation cannot
+            be drawn, or a picture is not in the folder.
         OSError: a mask cannot be written.
     """
-    from tqdm.auto import tqdm
-
     found = annotations.stat()
-    key = f"{FORMAT} {annotations.name} {found.st_size} {found.st_mtime_ns}"
+    key = f"{FORMAT} {annotations.name} {found.st_size} {found.st_mtime_ns} {sorted(classes)}"
     name = f"{annotations.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     folder = cache_folder() / "coco" / name
-    if (folder / "finished.json").is_file():
-        return folder
-    images, drawn = _read(annotations)
-    named = {images[image_id]["file_name"] for image_id in drawn}
+    facts = kept_facts(folder)
+    if facts is not None and "reordered" in facts and not facts["left_out"]:
+        return folder, bool(facts["reordered"])
+    file = read_coco(annotations)
+    numbers = match_names(file, classes)
+    named = {file.pictures[image_id][0] for image_id in file.objects}
     lost = sorted(named - set(os.listdir(pictures)))
     if lost:
         raise BadImage(
@@ -61,163 +159,77 @@ def draw_masks(annotations: Path, pictures: Path, *, progress: bool = True) -> P
             f"is not there, but {annotations.name} names it (and {len(lost) - 1} more that are "
             "not). Mend: unpack all pictures of that year, or take the annotations of the others",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    done = set(os.listdir(folder))
-    for image_id, objects in tqdm(
-        drawn.items(), desc=f"masks of {annotations.stem}", leave=False, disable=not progress
-    ):
-        image = images[image_id]
-        target = f"{Path(image['file_name']).stem}.png"
-        if target not in done:
-            mask = draw_objects(objects, image["height"], image["width"])
-            file = io.BytesIO()
-            Image.fromarray(mask).save(file, "png")
-            write_bytes(folder / target, file.getvalue())
-    write_json(folder / "finished.json", {"masks": len(drawn), "of": annotations.name})
-    return folder
+    jobs = {
+        f"{Path(file.pictures[image_id][0]).stem}.png": partial(file.draw, image_id, numbers)
+        for image_id in file.objects
+    }
+    by_id = [numbers[category] for category in sorted(numbers, key=str_or_number)]
+    facts = {"reordered": by_id != sorted(by_id)}
+    title = f"masks of {annotations.stem}"
+    for error in keep_masks(folder, jobs, title, facts=facts, progress=progress).values():
+        raise error
+    return folder, facts["reordered"]
 
 
-def _read(annotations: Path) -> tuple[dict[int, dict], dict[int, list[tuple[int, dict]]]]:
-    """Image id to its entry, and image id to (class 1 to 80, annotation) of its objects."""
-    try:
-        content = json.loads(annotations.read_bytes())
-        images = {image["id"]: image for image in content["images"]}
-        categories = sorted(category["id"] for category in content["categories"])
-        numbers = {category: number for number, category in enumerate(categories, 1)}
-        drawn = defaultdict(list)
-        for entry in content["annotations"]:
-            drawn[entry["image_id"]].append((numbers[entry["category_id"]], entry))
-        unknown = sorted(drawn.keys() - images.keys())
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{annotations} is not COCO's instance JSON ({type(error).__name__}: {error}); "
-            "expected images, categories and annotations. Mend: unpack it again from "
-            "annotations_trainval2014.zip"
-        ) from error
-    if len(numbers) != CLASSES:
-        raise ValueError(
-            f"{annotations} has {len(numbers)} categories; expected COCO's {CLASSES}. Mend: take "
-            "the instances file; one's own data goes into class folders (--dataset folder)"
-        )
-    if unknown:
-        raise ValueError(f"{annotations} annotates image {unknown[0]}, which it does not list")
-    return images, dict(sorted(drawn.items()))
-
-
-def draw_objects(
-    objects: Sequence[tuple[int, Mapping[str, Any]]], height: int, width: int
-) -> np.ndarray:
-    """(height, width) uint8 class ids of one picture's objects, the smaller on top.
-
-    Args:
-        objects: (class id, annotation), the annotation with a COCO `segmentation`.
+def match_names(file: CocoFile, classes: Mapping[int, str]) -> dict[Any, int]:
+    """Category id to class id, by name: case, underscores and COCO's own variants do not matter.
 
     Raises:
-        ValueError: a segmentation cannot be drawn; names the annotation.
+        BadImage: a category is no class, or two are one.
     """
-    mask = np.zeros((height, width), np.uint8)
-    shapes = []
-    for class_id, entry in objects:
-        try:
-            shapes.append((class_id, segmentation_mask(entry["segmentation"], height, width)))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"annotation {entry.get('id')}: {error}") from error
-    for class_id, shape in sorted(shapes, key=lambda s: -int(s[1].sum())):
-        mask[shape] = class_id
-    return mask
-
-
-def segmentation_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """(height, width) bool of a COCO segmentation: polygons (their union) or run lengths.
-
-    Raises:
-        ValueError: an odd number of coordinates, or run lengths that do not fit the picture.
-    """
-    if isinstance(segmentation, Mapping):
-        if list(segmentation["size"]) != [height, width]:
-            raise ValueError(
-                f"run lengths of {segmentation['size']}, the picture is {[height, width]}"
+    ids = {_plain(name): class_id for class_id, name in classes.items()}
+    numbers: dict[Any, int] = {}
+    for category, name in file.names.items():
+        class_id = ids.get(_plain(name))
+        if class_id is None:
+            raise BadImage(
+                file.path,
+                f"has a category {name!r}, not one of the {len(ids)} classes"
+                f"{closest(_plain(name), list(ids))}. Mend: take COCO's instances file; one's own "
+                "pictures are read with --dataset folder",
             )
-        counts = segmentation["counts"]
-        return run_length_mask(
-            counts if isinstance(counts, list) else expand_counts(counts), height, width
-        )
-    mask = np.zeros((height, width), bool)
-    for polygon in segmentation:
-        mask |= polygon_mask(np.asarray(polygon, float).reshape(-1, 2), height, width)
-    return mask
+        if class_id in numbers.values():
+            raise BadImage(
+                file.path, f"has two categories that are {classes[class_id]!r}. Mend: rename one"
+            )
+        numbers[category] = class_id
+    return numbers
 
 
-def polygon_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(height, width) bool: pixels whose centre is inside, by the even-odd rule.
-
-    Each edge flips, in every row whose centre line it crosses, all pixels to the right of the
-    crossing; the parity of the flips is the inside.
-
-    Args:
-        points: (n, 2) of x, y in pixels; the first pixel's centre is (0.5, 0.5).
-    """
-    mask = np.zeros((height, width), bool)
-    x0, y0 = points.T
-    x1, y1 = np.roll(points, -1, axis=0).T
-    first, stop = (
-        _first_centre(np.minimum(y0, y1), height),
-        _first_centre(np.maximum(y0, y1), height),
-    )
-    counts = stop - first  # rows whose centre line each edge crosses
-    if not counts.any():
-        return mask
-    edge = np.repeat(np.arange(len(points)), counts)
-    row = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)
-    x = x0[edge] + (row + 0.5 - y0[edge]) * (x1 - x0)[edge] / (y1 - y0)[edge]
-    column = _first_centre(x, width)
-    top, left = row.min(), column.min()  # all that follows is inside the outline's own rectangle
-    size = row.max() - top + 1, column.max() - left + 1
-    flips = np.bincount((row - top) * size[1] + column - left, minlength=size[0] * size[1])
-    inside = np.cumsum(flips.reshape(size), axis=1) % 2 == 1
-    mask[top : top + size[0], left : left + size[1]] = inside[:, : width - left]
-    return mask
+def str_or_number(value: Any) -> tuple[bool, Any]:
+    """Sorts ids of any kind: numbers by size, then texts."""
+    return (isinstance(value, str), value)
 
 
-def _first_centre(position: np.ndarray, length: int) -> np.ndarray:
-    """The first pixel whose centre lies at or behind a position, 0 to length."""
-    return np.clip(np.ceil(position - 0.5), 0, length).astype(int)
+def _plain(name: str) -> str:
+    plain = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+    return ALIASES.get(plain, plain)
 
 
-def run_length_mask(counts: Sequence[int], height: int, width: int) -> np.ndarray:
-    """(height, width) bool from run lengths down the columns, outside first.
-
-    Raises:
-        ValueError: they are negative or do not add up to the picture.
-    """
-    counts = np.asarray(counts, dtype=np.int64)
-    if (counts < 0).any() or counts.sum() != height * width:
-        raise ValueError(f"run lengths add up to {counts.sum()}, not {height} × {width} pixels")
-    flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-    return flat.reshape(width, height).T
+def _entries(content: Mapping[str, Any], name: str) -> Sequence[Any]:
+    if name not in content:
+        raise ValueError(f"it has no {name!r}")
+    if not isinstance(content[name], list):
+        raise ValueError(f"its {name!r} is a {type(content[name]).__name__}")
+    return content[name]
 
 
-def expand_counts(text: str | bytes) -> list[int]:
-    """Run lengths from COCO's compressed text.
+def _field(entry: Any, name: str) -> Any:
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"it is a {type(entry).__name__}; expected an object with fields")
+    if entry.get(name) is None:
+        raise ValueError(f"it has no {name!r}")
+    return entry[name]
 
-    Every character holds 5 bits, lowest group first, plus a bit that says whether more follow;
-    from the fourth number on, what is kept is the difference to the number two before.
 
-    Raises:
-        ValueError: the text ends inside a number.
-    """
-    counts: list[int] = []
-    value = shift = 0
-    for character in text.encode() if isinstance(text, str) else text:
-        bits = character - 48
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value = shift = 0
-    if shift:
-        raise ValueError("compressed run lengths end inside a number")
-    return counts
+def _text(entry: Mapping[str, Any], name: str) -> str:
+    value = _field(entry, name)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"its {name!r} is {value!r}; expected text")
+    return value
+
+
+def _once(known: dict, key: Any) -> dict:
+    if key in known:
+        raise ValueError(f"its id {key!r} was given before")
+    return known

@@ -10,18 +10,20 @@ FSS-1000 or fewshot_data/fewshot_data in it:
     without lists     our own split, fixed by the classes' names: 52 : 24 : 24 per cent in a random
                       order. Reports say so; do not compare such numbers with published ones.
 
-The validation classes (240) are in neither split. Masks are read by brightness, as in the field.
+The validation classes (240) are in neither split. Masks are read by brightness and
+resized to their picture, as in the field: a few are grey or of another size.
 """
 
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 from hmnet_lite.data.photos.folder import class_folders
 from hmnet_lite.data.photos.layout import MissingData, read_list
-from hmnet_lite.data.photos.pictures import MaskFormat
+from hmnet_lite.data.photos.masks import MaskFormat
 from hmnet_lite.data.photos.sampler import PhotoEpisodes, Source
 from hmnet_lite.data.stream import Stream
 
@@ -52,7 +54,8 @@ class FSSEpisodes(PhotoEpisodes):
 
     def __init__(self, root: str | os.PathLike[str], split: str, **options: Any) -> None:
         home = next((p for place in _PLACES if (p := Path(root) / place).is_dir()), Path(root))
-        classes, items = class_folders(home, HELP)
+        classes, items, left_out = class_folders(home, HELP)
+        classes = {class_id: _plain(name) for class_id, name in classes.items()}
         ids = {name: class_id for class_id, name in classes.items()}
         splits, lists = _splits(Path(root), home, list(ids))
         for name in (*splits["train"], *splits["test"]):
@@ -65,7 +68,8 @@ class FSSEpisodes(PhotoEpisodes):
             for item in items
             if item.class_id in used and (item.class_id in novel) == (split == "test")
         )
-        source = Source("fss1000", kept, MaskFormat(check_colours=False), used, novel, lists)
+        masks = MaskFormat(by_brightness=True)
+        source = Source("fss1000", kept, masks, used, novel, lists, left_out=left_out)
         super().__init__(source, split, **{"small_object": 1} | options)
 
 
@@ -81,8 +85,13 @@ def _splits(root: Path, home: Path, names: list[str]) -> tuple[dict[str, list[st
         first, second = round(0.52 * len(order)), round(0.76 * len(order))
         parts = {"train": order[:first], "val": order[first:second], "test": order[second:]}
         return parts, "no lists found: our own split"
-    listed = {split: lines[0] if lines else [] for split, lines in found.items()}
+    listed = {split: [*map(_plain, lines[0])] if lines else [] for split, lines in found.items()}
     if found["train"] is None:
         apart = {*listed["val"], *listed["test"]}
         listed["train"] = [name for name in names if name not in apart]
     return listed, ", ".join(lines[1] for lines in found.values() if lines)
+
+
+def _plain(name: str) -> str:
+    """One spelling of an accented letter: systems write the names of folders in two."""
+    return unicodedata.normalize("NFC", name)

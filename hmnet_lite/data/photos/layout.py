@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from hmnet_lite.data.photos.pictures import PICTURES
 
 
 class MissingData(FileNotFoundError):
@@ -29,22 +32,50 @@ def find_folder(root: str | os.PathLike[str], below: Sequence[str], has: str, he
 def read_list(places: Iterable[Path]) -> tuple[list[str], str] | None:
     """Lines and name of the first text file that exists, blank lines left out; None if none does.
 
-    Only names of files come from lists: they are never run or evaluated.
+    UTF-8 with or without a byte-order mark, or UTF-16. Only names of files and classes come from
+    lists: they are never run or evaluated.
+
+    Raises:
+        ValueError: the text is in another encoding; names file and line.
     """
     for path in places:
         if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = _decoded(path).splitlines()
             return [line.strip() for line in lines if line.strip()], path.name
     return None
 
 
-def pictures_in(folder: Path, suffixes: Sequence[str] = (".jpg", ".jpeg")) -> list[Path]:
-    """The pictures in a folder, sorted; hidden files and other kinds left out."""
+def _decoded(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return content.decode("utf-16")
+        if b"\0" in content:  # UTF-16 without its mark: every other byte of plain text is 0
+            return content.decode("utf-16-le" if content[1:2] == b"\0" else "utf-16-be")
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{path} is not UTF-8 text (byte 0x{content[error.start]:02x} in line {line}). Mend: "
+            "save it as UTF-8"
+        ) from None
+
+
+def pictures_in(folder: Path, suffixes: Sequence[str] = PICTURES) -> list[Path]:
+    """The pictures in a folder, sorted; hidden files and other kinds left out.
+
+    Suffixes are lower case, and upper-case files have them, too.
+    """
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in suffixes and not path.name.startswith(".")
+        if path.suffix.lower() in suffixes and path.name[0] != "." and path.is_file()
     )
+
+
+def by_stem(folder: Path, suffixes: Sequence[str] = PICTURES) -> dict[str, Path]:
+    """Name without suffix to picture, of all pictures in a folder; empty where there is none."""
+    return {p.stem: p for p in reversed(pictures_in(folder, suffixes))} if folder.is_dir() else {}
 
 
 def novel_in_fold(

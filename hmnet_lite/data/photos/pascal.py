@@ -12,8 +12,8 @@ VOCdevkit/VOC2012 in it:
                       train.txt (1,464) where there is SegmentationClass only
     where lists lie   <root>/ImageSets/Segmentation, <root>/ImageSets/SegmentationAug, <root>
 
-A line of a list is a name (2007_000033), or a picture and a mask (JPEGImages/2007_000033.jpg
-SegmentationClassAug/2007_000033.png, with or without a leading slash).
+A line of a list is a name (2007_000033 or 2007_000033.jpg), or a picture and a mask
+(JPEGImages/2007_000033.jpg SegmentationClassAug/2007_000033.png, with or without a leading slash).
 """
 
 from __future__ import annotations
@@ -22,9 +22,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hmnet_lite.data.photos.layout import MissingData, find_folder, novel_in_fold, read_list
+from hmnet_lite.data.photos.layout import (
+    MissingData,
+    by_stem,
+    find_folder,
+    novel_in_fold,
+    pictures_in,
+    read_list,
+)
 from hmnet_lite.data.photos.listing import Item
-from hmnet_lite.data.photos.pictures import MaskFormat
+from hmnet_lite.data.photos.masks import MaskFormat
 from hmnet_lite.data.photos.sampler import PhotoEpisodes, Source
 
 CLASSES = (
@@ -40,6 +47,7 @@ HELP = (
 )
 _PLACES = ("", "VOC2012", "VOCdevkit/VOC2012")
 _LISTS = ("ImageSets/Segmentation", "ImageSets/SegmentationAug", "")
+_PICTURES = (".jpg", ".jpeg")
 _TRAIN_LISTS = ("trainaug.txt", "train_aug.txt", "voc_sbd_merge_noduplicate.txt")
 
 
@@ -62,7 +70,8 @@ class PascalEpisodes(PhotoEpisodes):
         home = find_folder(root, _PLACES, "JPEGImages", HELP)
         masks = find_folder(home, ("SegmentationClassAug", "SegmentationClass"), "", HELP)
         names, lists = _names(home, masks, split)
-        items = tuple(_item(home, masks, line) for line in names)
+        found = by_stem(home / "JPEGImages", _PICTURES), by_stem(masks, (".png",))
+        items = tuple(_item(home, masks, line, *found) for line in names)
         source = Source("pascal", items, MaskFormat(len(CLASSES)), classes, novel, lists)
         super().__init__(source, split, **options)
 
@@ -78,16 +87,20 @@ def _names(home: Path, masks: Path, split: str) -> tuple[list[str], str]:
     wanted = train if split == "train" else ("val.txt",)
     listed, val = found(*wanted), found("val.txt")
     if listed is None and split == "train" and augmented and val is not None:
-        tested = {Path(line.split()[0]).stem for line in val[0]}
-        rest = [p.stem for p in sorted(masks.glob("*.png")) if p.stem not in tested]
+        tested = {Path(line.replace("\\", "/").split()[0]).stem for line in val[0]}
+        rest = [p.stem for p in pictures_in(masks, (".png",)) if p.stem not in tested]
         listed = rest, f"{masks.name} without {val[1]}"
     if listed is None:
         raise MissingData(f"there is no list {' or '.join(wanted)} in {home}. {HELP}")
     return listed[0], f"{listed[1]}, {masks.name}"
 
 
-def _item(home: Path, masks: Path, line: str) -> Item:
-    picture, *mask = line.split()
+def _item(
+    home: Path, masks: Path, line: str, pictures: dict[str, Path], drawn: dict[str, Path]
+) -> Item:
+    picture, *mask = line.replace("\\", "/").split()
     if mask:
-        return Item(str(home / picture.lstrip("/")), str(home / mask[0].lstrip("/")))
-    return Item(str(home / "JPEGImages" / f"{picture}.jpg"), str(masks / f"{picture}.png"))
+        return Item(*(str(home / os.path.normpath(p.lstrip("/"))) for p in (picture, mask[0])))
+    name = Path(picture).stem if Path(picture).suffix.lower() in _PICTURES else picture
+    picture = pictures.get(name, home / "JPEGImages" / f"{name}.jpg")
+    return Item(str(picture), str(drawn.get(name, masks / f"{name}.png")))

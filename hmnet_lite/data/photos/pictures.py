@@ -1,26 +1,36 @@
-"""Pictures and mask files from disk. A file that cannot be used is named, with the mend.
+"""Pictures from disk: upright, in colours, in bounded memory. A file that cannot be used is named.
 
-Two kinds of mask are read, and both become (height, width) uint8:
-
-    class ids   a palette or grey PNG of 0 (background), 1, 2, ... and 255 (ignore), as PASCAL has
-    yes or no   one class a picture: black and white, or 0 and 1 (then 255 is ignore)
+Very large pictures (panoramas, scans) are read at a half, a quarter, ... of their size, so that
+no more than `LARGE` pixels are worked on; JPEG decoders do that while they decode. Only one such
+file is decoded at a time. Every picture of the benchmarks is far smaller and read as it is.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from hmnet_lite.data.episode import IGNORE
-
-_EXIF_ORIENTATION = 0x0112
-_ON_ITS_SIDE = (5, 6, 7, 8)  # values of the tag that swap width and height
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif")
+LARGE = 32_000_000  # pixels: what is larger is read at a power of two of its size
+LIMIT = 1_000_000_000  # pixels: what is larger is refused
+_ORIENTATION = 0x0112  # EXIF: how the camera was held
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = (5, 6, 7, 8)  # these swap width and height
+_opening, _one_large = threading.Lock(), threading.Lock()
 
 
 class BadImage(ValueError):
@@ -43,101 +53,128 @@ def read_picture(path: str | os.PathLike[str], *, upright: bool = False) -> np.n
     """(height, width, 3) uint8 RGB.
 
     Args:
-        path: any format that Pillow reads.
+        path: any format that Pillow reads; HEIC where the package pillow-heif is installed.
         upright: turn it as its EXIF tag says, which is how cameras store a picture taken sideways
             and how every viewer shows it. Benchmarks are read as stored.
 
     Raises:
-        BadImage: no such file, not a picture, or cut short.
+        BadImage: no such file, not a picture, cut short, or larger than `LIMIT`.
     """
-    with _opened(path) as image:
-        return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
+    image = load(path, upright=upright)
+    if image.mode[0] in "IF":  # 16 bits and more: Pillow would clip them to white
+        values = np.asarray(image, np.float64)
+        values = np.nan_to_num(values, posinf=0, neginf=0)
+        top = full_scale(values.max(initial=0))
+        grey = (np.clip(values / top, 0, 1) * 255).round().astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    return np.asarray(image.convert("RGB"))
 
 
 def picture_size(path: str | os.PathLike[str], *, upright: bool = False) -> tuple[int, int]:
-    """(height, width) from the file's head, without decoding it; arguments and errors as above."""
+    """(height, width) that `read_picture` gives, from the file's head, without decoding it."""
     with _opened(path) as image:
-        width, height = image.size
-        turned = upright and image.getexif().get(_EXIF_ORIENTATION) in _ON_ITS_SIDE
+        factor = reduction(image.size)
+        width, height = (-(-length // factor) for length in image.size)
+        turned = upright and _orientation(image) in _ON_ITS_SIDE
         return (width, height) if turned else (height, width)
 
 
-@dataclass(frozen=True)
-class MaskFormat:
-    """What a dataset's mask files hold.
+def load(
+    path: str | os.PathLike[str], *, upright: bool = False, exact: bool = False
+) -> Image.Image:
+    """The decoded picture in its own mode, turned and, when very large, reduced.
 
-    Attributes:
-        highest: the largest class id; None for masks that say yes or no.
-        check_colours: refuse a yes-or-no mask in colours. FSS-1000 is read as the field does,
-            by brightness whatever the colour.
+    Args:
+        path, upright: see `read_picture`.
+        exact: reduce by leaving pixels out, not by mixing them: for masks.
+
+    Raises:
+        BadImage: see `read_picture`.
     """
-
-    highest: int | None = None
-    check_colours: bool = True
-
-    def read(self, path: str | os.PathLike[str]) -> np.ndarray:
-        """(height, width) uint8: class ids and 255, or 0, 1 and 255 for yes-or-no masks.
-
-        Raises:
-            BadImage: no such file, not a picture, colours, or ids that no class has.
-        """
-        with _opened(path) as image:
+    with _opened(path) as image:
+        factor = reduction(image.size)
+        with _one_large if factor > 1 else nullcontext():
+            turn = _TURNS.get(_orientation(image)) if upright else None
+            size = tuple(-(-length // factor) for length in image.size)
+            if factor > 1 and not exact:
+                image.draft(image.mode, size)  # JPEG only; nothing elsewhere
             image.load()
-            return self._yes_or_no(path, image) if self.highest is None else self._ids(path, image)
-
-    def _ids(self, path: str | os.PathLike[str], image: Image.Image) -> np.ndarray:
-        if len(image.getbands()) > 1:
-            raise BadImage(
-                path,
-                f"holds colours (mode {image.mode}); expected class ids, a palette or grey PNG of "
-                f"0 to {self.highest} and {IGNORE} (ignore). Mend: replace each colour by its "
-                "class's number",
-            )
-        ids = np.asarray(image)
-        strange = np.setdiff1d(ids, [*range(self.highest + 1), IGNORE])
-        if strange.size:
-            raise BadImage(
-                path,
-                f"holds {', '.join(map(str, strange[:4].tolist()))}; expected class ids 0 to "
-                f"{self.highest} and {IGNORE} (ignore). Mend: if it is a colour mask turned grey, "
-                "replace each shade by its class's number",
-            )
-        return ids.astype(np.uint8)
-
-    def _yes_or_no(self, path: str | os.PathLike[str], image: Image.Image) -> np.ndarray:
-        if image.mode == "P" and np.isin(image, (0, 1, IGNORE)).all() and (np.asarray(image)).any():
-            return np.asarray(image).copy()  # a labelling tool's ids, whatever colours they have
-        if image.mode.startswith("I"):  # 16 bits and more
-            values = np.asarray(image)
-            if values.max() > IGNORE:
-                return (values >= 1 << 15).astype(np.uint8)
-        elif len(image.getbands()) == 1 and image.mode != "P":
-            values = np.asarray(image.convert("L"))
-        else:
-            rgb = np.asarray(image.convert("RGB"))
-            if self.check_colours and np.ptp(rgb, axis=-1).max() > 16:
-                raise BadImage(
-                    path,
-                    "holds colours; expected black and white (white: the class), or 0 and 1. "
-                    "Mend: paint the class white and everything else black",
+            kept, frames = dict(image.info), getattr(image, "n_frames", 1)
+            found = image.format
+            if image.size != size:
+                image = image.resize(
+                    size, Image.Resampling.NEAREST if exact else Image.Resampling.BOX
                 )
-            values = np.asarray(Image.fromarray(rgb).convert("L"))
-        if np.isin(values, (0, 1, IGNORE)).all() and (values == 1).any():
-            return values.astype(np.uint8)
-        return (values >= 128).astype(np.uint8)
+            image = image.copy() if turn is None else image.transpose(turn)
+            image.info.update(kept)
+            image.info["frames"], image.info["format"] = frames, found
+            return image
+
+
+def reduction(size: tuple[int, int]) -> int:
+    """The power of two by which a picture of this size is made smaller: 1 up to `LARGE` pixels."""
+    factor = 1
+    while size[0] * size[1] > LARGE * factor**2:
+        factor *= 2
+    return factor
+
+
+def full_scale(largest: float) -> int:
+    """What white is in a picture of this largest value: 1, 255, or all bits of 10, 12, 14, 16."""
+    return next((top for top in (1, 255, 1023, 4095, 16383) if largest <= top), 65535)
 
 
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """The picture, its decoding errors turned into `BadImage`."""
+    """The picture, not yet decoded. What its decoder raises becomes `BadImage`."""
+    heif = Path(path).suffix.lower() in (".heic", ".heif")
+    if heif:
+        _register_heif(path)
     try:
-        with Image.open(path) as image:
+        with _opening:  # Pillow's own limit is one for the process, and too low for a panorama
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                image = Image.open(path)
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+        with image:
+            width, height = image.size
+            if width * height > LIMIT:
+                raise BadImage(
+                    path,
+                    f"has {width * height / 1e6:,.0f} megapixels; expected at most "
+                    f"{LIMIT / 1e6:,.0f}. Mend: make it smaller, and its mask with it",
+                )
             yield image
     except BadImage:
         raise
     except FileNotFoundError:
         raise BadImage(path, "is not there") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise BadImage(
+            path, "is too large for this machine's memory. Mend: make it smaller, and its mask"
+        ) from None
+    except Exception as error:  # decoders of damaged files raise whatever they stumble over
         raise BadImage(
             path, f"cannot be read ({error}). Mend: copy or download it again, or take it out"
         ) from error
+
+
+def _register_heif(path: str | os.PathLike[str]) -> None:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise BadImage(
+            path, "is HEIC, which needs a plugin. Mend: pip install pillow-heif, or save it as JPEG"
+        ) from None
+    register_heif_opener()
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8 from the EXIF block; 1 where there is none or it cannot be read."""
+    if image.format == "TIFF":  # Pillow turns these by itself
+        return 1
+    value = None
+    with suppress(Exception):  # a block that some tool has mangled says nothing
+        value = image.getexif().get(_ORIENTATION)
+    return value if value in range(1, 9) else 1

@@ -97,26 +97,42 @@ class PhotoProtocol(Record):
         one_of("support_annotation", self.support_annotation, ("mask", "box"))
         one_of("labels", self.labels, ("png", "json") if self.dataset == "coco" else ("png",))
 
-    def build(self, root: str | os.PathLike[str], *, progress: bool = True) -> PhotoEpisodes:
+    def build(
+        self, root: str | os.PathLike[str], *, on_bad: str = "stop", progress: bool = True
+    ) -> PhotoEpisodes:
         """The test episodes: novel classes of the fold, from the split that is kept for tests.
+
+        ``on_bad``: "stop" at the first file that cannot be used, or "skip" its picture.
 
         Raises:
             MissingData: the data is not at `root`; the message says what to download.
             ValueError, BadImage: see `PhotoEpisodes`.
         """
-        return self._dataset(root, "test", self.seed, self.episodes, progress)
+        return self._dataset(root, "test", self.seed, self.episodes, on_bad, progress)
 
     def training(
-        self, length: int, root: str | os.PathLike[str], *, seed: int = 0, progress: bool = True
+        self,
+        length: int,
+        root: str | os.PathLike[str],
+        *,
+        seed: int = 0,
+        on_bad: str = "stop",
+        progress: bool = True,
     ) -> PhotoEpisodes:
         """What a model may learn from under this protocol: base classes, augmented pictures.
 
         ``seed`` is the training run's own. Raises as `build` does.
         """
-        return self._dataset(root, "train", seed, length, progress)
+        return self._dataset(root, "train", seed, length, on_bad, progress)
 
     def _dataset(
-        self, root: str | os.PathLike[str], split: str, seed: int, length: int, progress: bool
+        self,
+        root: str | os.PathLike[str],
+        split: str,
+        seed: int,
+        length: int,
+        on_bad: str,
+        progress: bool,
     ) -> PhotoEpisodes:
         options = {
             "shots": self.shots,
@@ -126,6 +142,7 @@ class PhotoProtocol(Record):
             "filter_novel": self.filter_novel,
             "small_object": self.small_object,
             "support_annotation": self.support_annotation,
+            "on_bad": on_bad,
             "progress": progress,
         }
         if self.dataset == "pascal":

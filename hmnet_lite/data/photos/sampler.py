@@ -22,15 +22,17 @@ from typing import Any
 
 import numpy as np
 
-from hmnet_lite.data.episode import Episode
+from hmnet_lite.data.episode import IGNORE, Episode
 from hmnet_lite.data.fields import integer, one_of
-from hmnet_lite.data.photos.listing import Item, Listing, check_size, make_listing
-from hmnet_lite.data.photos.pictures import BadImage, MaskFormat, read_picture
+from hmnet_lite.data.photos.listing import Item, Listing, make_listing
+from hmnet_lite.data.photos.masks import MaskFormat
+from hmnet_lite.data.photos.pictures import BadImage, read_picture
 from hmnet_lite.data.photos.transform import augment, boxes, fit
 from hmnet_lite.data.stream import Stream
 
 SPLITS = ("train", "test")
 ANNOTATIONS = ("mask", "box")
+ON_BAD = ("stop", "skip")
 SMALL_OBJECT = 2 * 32 * 32  # pixels; the field's threshold on PASCAL-5i and COCO-20i
 GENERATOR = 1  # raise it whenever the same arguments and files would give another episode
 
@@ -47,6 +49,7 @@ class Source:
         novel: ids of the novel ones.
         lists: where the split comes from, in words, for reports.
         upright: see `read_picture`.
+        left_out: files that cannot be used, found so before any was read.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Source:
     novel: frozenset[int]
     lists: str
     upright: bool = False
+    left_out: tuple[BadImage, ...] = ()
 
 
 class PhotoEpisodes(Sequence):
@@ -77,6 +81,8 @@ class PhotoEpisodes(Sequence):
             rule); otherwise such pixels are background there. Tests are not concerned.
         small_object: pixels, at the picture's own size, that a class must cover to count.
         support_annotation: "mask", or "box": filled bounding boxes of its connected components.
+        on_bad: "stop": a mask or file that cannot be used ends it. "skip": its picture is left out
+            (`left_out` tells which and why). Pictures are read when an episode needs them.
         progress: show a bar when the list is made.
 
     Raises:
@@ -97,6 +103,7 @@ class PhotoEpisodes(Sequence):
         filter_novel: bool = True,
         small_object: int = SMALL_OBJECT,
         support_annotation: str = "mask",
+        on_bad: str = "stop",
         progress: bool = True,
     ) -> None:
         one_of("split", split, SPLITS)
@@ -107,9 +114,17 @@ class PhotoEpisodes(Sequence):
         self.image_size = integer("image_size", image_size, 1)
         self.small_object = integer("small_object", small_object, 1)
         self.filter_novel, self.support_annotation = bool(filter_novel), support_annotation
+        if one_of("on_bad", on_bad, ON_BAD) == "stop" and source.left_out:
+            raise source.left_out[0]
         self.listing = make_listing(
-            source.name, source.items, source.masks, upright=source.upright, progress=progress
+            source.name,
+            source.items,
+            source.masks,
+            upright=source.upright,
+            on_bad=on_bad,
+            progress=progress,
         )
+        self.left_out = (*source.left_out, *self.listing.left_out)
         targets = [i for i in sorted(source.classes) if (i in source.novel) == (split == "test")]
         self._eligible, self._showing = self._sort(self.listing, targets)
         self._check_classes(targets)
@@ -144,6 +159,7 @@ class PhotoEpisodes(Sequence):
         if few:
             first = ", ".join(f"{names[i]} ({count})" for i, count in few[:5])
             more = f" and {len(few) - 5} more" if len(few) > 5 else ""
+            more += f" ({len(self.left_out)} files were left out)" if self.left_out else ""
             raise ValueError(
                 f"classes with fewer than {self.shots + 1} usable pictures (one query and "
                 f"{self.shots} supports): {first}{more}. Pictures count when the class covers "
@@ -216,6 +232,10 @@ class PhotoEpisodes(Sequence):
             "queries": len(self._queries),
             "lists": self.source.lists,
             "digest": self.listing.digest,
+            "left_out": [
+                {"file": "/".join(bad.path.parts[-2:]), "reason": bad.reason}
+                for bad in self.left_out
+            ],
         }
 
     def __getstate__(self) -> dict[str, Any]:  # worker processes draw the rounds again
@@ -231,11 +251,12 @@ class PhotoEpisodes(Sequence):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A picture in its square, the class's mask there, and the mask at its own size."""
         item = self.listing.items[position]
-        image = read_picture(item.image, upright=self.source.upright)
-        ids = self.source.masks.read(item.mask)
-        check_size(item, ids, image.shape[:2])
+        upright = self.source.upright
+        image = read_picture(item.image, upright=upright)
+        ids = self.source.masks.read(item.mask, image.shape[:2], upright=upright)
         wanted = class_id if item.class_id is None else 1
-        label = np.where(ids == 255, 255, ids == wanted).astype(np.uint8)
+        label = (ids == wanted).astype(np.uint8)
+        label[ids == IGNORE] = IGNORE
         if self.split == "test":
             square, mask = fit(image, label, self.image_size)
         else:

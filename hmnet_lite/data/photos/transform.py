@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image, ImageFilter
+from scipy import ndimage
 
 from hmnet_lite.data.episode import IGNORE
 from hmnet_lite.data.stream import Stream
@@ -84,47 +85,10 @@ def boxes(mask: np.ndarray) -> np.ndarray:
         mask: (h, w) uint8 of 0, 1 and 255.
     """
     result = np.where(mask == IGNORE, IGNORE, 0).astype(np.uint8)
-    for top, bottom, left, right in component_boxes(mask == 1):
-        result[top:bottom, left:right] = 1
+    labels, _ = ndimage.label(mask == 1, structure=np.ones((3, 3)))
+    for rows, columns in ndimage.find_objects(labels):
+        result[rows, columns] = 1
     return result
-
-
-def component_boxes(inside: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """(top, bottom, left, right) of each 8-connected component, ends exclusive.
-
-    Row by row: a run of pixels takes over the components it touches in the row above.
-
-    Args:
-        inside: (h, w) bool.
-    """
-    parent: list[int] = []  # of each run; a run without one is a component
-    extent: list[tuple[int, int, int, int]] = []
-
-    def root(run: int) -> int:
-        while parent[run] != run:
-            parent[run] = run = parent[parent[run]]
-        return run
-
-    above: list[tuple[int, int, int]] = []  # (start, stop, run) in the row above
-    last = -1
-    for row in np.flatnonzero(inside.any(axis=1)).tolist():
-        here = []
-        edges = np.flatnonzero(np.diff(inside[row].astype(np.int8), prepend=0, append=0))
-        for start, stop in edges.reshape(-1, 2).tolist():
-            touched = {root(k) for a, b, k in above if a <= stop and start <= b and last == row - 1}
-            run = len(parent)
-            parent.append(run)
-            extent.append((row, row + 1, start, stop))
-            for other in touched:
-                parent[other] = run
-                extent[run] = _union(extent[run], extent[other])
-            here.append((start, stop, run))
-        above, last = here, row
-    return [extent[run] for run in range(len(parent)) if parent[run] == run]
-
-
-def _union(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[int, int, int, int]:
-    return min(one[0], two[0]), max(one[1], two[1]), min(one[2], two[2]), max(one[3], two[3])
 
 
 def _resized(image: np.ndarray, mask: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,126 +1,65 @@
-"""COCO's polygons and run lengths as masks, against pycocotools' own."""
+"""COCO's JSON: classes by name, every field checked, masks drawn once."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from hmnet_lite.data.photos import coco_json
-from hmnet_lite.data.photos.coco_json import (
-    draw_masks,
-    draw_objects,
-    expand_counts,
-    polygon_mask,
-    run_length_mask,
-    segmentation_mask,
-)
+from hmnet_lite.data.photos import coco
+from hmnet_lite.data.photos.coco import CocoEpisodes
+from hmnet_lite.data.photos.coco_json import CocoFile, draw_masks, read_coco
 from hmnet_lite.data.photos.pictures import BadImage
 from tests.data.photos import trees
+from tests.data.photos.trees import QUIET, shows
 
-SHAPES = json.loads((Path(__file__).parents[2] / "golden" / "coco_shapes.json").read_text())
-HEIGHT, WIDTH = SHAPES["size"]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("HMNET_LITE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "coco"
+CLASSES = dict(enumerate(coco.CLASSES, 1))
 
 
-@pytest.mark.parametrize("shape", SHAPES["shapes"])
-def test_shapes_are_pycocotools_shapes(shape):
-    counts = {"size": [HEIGHT, WIDTH], "counts": shape["counts"]}
-    theirs = segmentation_mask(counts, HEIGHT, WIDTH)
-    assert theirs.sum() == shape["area"]  # its compressed run lengths are read exactly
-    ours = segmentation_mask(shape["polygons"], HEIGHT, WIDTH)
-    assert (ours & theirs).sum() / (ours | theirs).sum() > 0.97
-    # where they differ is at the edge: a neighbour has the other value
-    same = np.pad(theirs, 1, "edge")
-    inside = same[:-2, 1:-1] & same[2:, 1:-1] & same[1:-1, :-2] & same[1:-1, 2:] & theirs
-    outside = ~(same[:-2, 1:-1] | same[2:, 1:-1] | same[1:-1, :-2] | same[1:-1, 2:] | theirs)
-    assert ours[inside].all() and not ours[outside].any()
+def draw(path):
+    return draw_masks(path, path.parents[1] / "val2014", CLASSES, progress=False)
 
 
-def test_a_pixel_belongs_when_its_centre_does():
-    square = np.array([[1, 1], [3, 1], [3, 3], [1, 3]], float)
-    expected = np.zeros((4, 5), bool)
-    expected[1:3, 1:3] = True
-    assert np.array_equal(polygon_mask(square, 4, 5), expected)
-    assert np.array_equal(polygon_mask(square + 0.4, 4, 5), expected)
-    assert np.array_equal(polygon_mask(square + 0.6, 4, 5), np.roll(expected, 1, (0, 1)))
-    assert polygon_mask(square + np.array([3, 0]), 4, 5).sum() == 2  # cut at the picture's edge
-    assert not polygon_mask(square + np.array([9, 0]), 4, 5).any()
-    assert not polygon_mask(square - np.array([0, 9]), 4, 5).any()
-    assert not polygon_mask(np.array([[1, 2], [4, 2]], float), 4, 5).any()  # no area
+def change(path, edit):
+    value = json.loads(path.read_text())
+    edit(value)
+    path.write_text(json.dumps(value))
 
 
-@given(
-    points=st.lists(
-        st.tuples(st.floats(-5, 30, width=32), st.floats(-5, 30, width=32)), min_size=3, max_size=9
-    )
-)
-def test_polygons_follow_the_even_odd_rule_pixel_by_pixel(points):
-    points = np.array(points, float)
-    mask = polygon_mask(points, 17, 23)
-    x0, y0 = points.T
-    x1, y1 = np.roll(points, -1, 0).T
-    for row, column in ((0, 0), (8, 11), (16, 22), (3, 17)):
-        x, y = column + 0.5, row + 0.5
-        crossing = (np.minimum(y0, y1) <= y) & (y < np.maximum(y0, y1))
-        with np.errstate(all="ignore"):
-            at = x0 + (y - y0) * (x1 - x0) / (y1 - y0)
-        if np.abs(at[crossing] - x).min(initial=1) > 1e-6:  # else rounding decides
-            assert mask[row, column] == (np.count_nonzero(at[crossing] < x) % 2 == 1)
-
-
-def test_run_lengths_go_down_the_columns():
-    mask = run_length_mask([1, 2, 3], 2, 3)
-    assert mask.tolist() == [[False, True, False], [True, False, False]]
-    for counts, message in (([1, 2], "add up to 3, not 2 × 3"), ([-1, 7], "add up to 6")):
-        with pytest.raises(ValueError, match=message):
-            run_length_mask(counts, 2, 3)
-    with pytest.raises(ValueError, match=r"run lengths of \[3, 2\], the picture is \[2, 3\]"):
-        segmentation_mask({"size": [3, 2], "counts": [6]}, 2, 3)
-    with pytest.raises(ValueError, match="end inside a number"):
-        expand_counts("aUh2b0X")
-
-
-def test_the_smaller_object_is_on_top_in_any_order():
-    large = (7, {"segmentation": [[0, 0, 8, 0, 8, 8, 0, 8]]})
-    small = (3, {"segmentation": [[2, 2, 4, 2, 4, 4, 2, 4], [6, 6, 7, 6, 7, 7, 6, 7]]})
-    for objects in ([large, small], [small, large]):
-        mask = draw_objects(objects, 8, 8)
-        assert mask.dtype == np.uint8
-        assert (mask == 3).sum() == 5 and (mask == 7).sum() == 59 and mask[6, 6] == 3
-
-
-def test_masks_are_drawn_once_and_a_stopped_run_goes_on(tmp_path, cache, monkeypatch):
+def test_masks_are_drawn_once(tmp_path, cache, monkeypatch):
     path = trees.coco_json(tmp_path)
-    drawn, original = [], draw_objects
-
-    def stops_at_fifty(*arguments):
-        if len(drawn) == 50:
-            raise KeyboardInterrupt
-        drawn.append(arguments)
-        return original(*arguments)
-
-    monkeypatch.setattr(coco_json, "draw_objects", stops_at_fifty)
-    with pytest.raises(KeyboardInterrupt):
-        draw_masks(path, tmp_path / "val2014", progress=False)
-    monkeypatch.setattr(coco_json, "draw_objects", lambda *a: drawn.append(a) or original(*a))
-    folder = draw_masks(path, tmp_path / "val2014", progress=False)
-    assert folder.parent == cache and len(drawn) == 160
+    folder, reordered = draw(path)
+    assert folder.parent == cache / "coco" and not reordered
     assert len(list(folder.glob("*.png"))) == 160
     for class_id in (1, 9, 10, 80):  # around the gaps in the category ids
         for number in (0, 1):  # polygon, run lengths
             name = f"COCO_val2014_{1000 * class_id + number:012d}.png"
             expected = trees.ids_with((class_id, 10, 40 + number, 5 + number, 50))
             assert np.array_equal(np.asarray(Image.open(folder / name)), expected)
-    assert draw_masks(path, tmp_path / "val2014") == folder and len(drawn) == 160
+    monkeypatch.setattr(CocoFile, "draw", lambda *_: pytest.fail("drawn again"))
+    assert draw(path) == (folder, False)
+
+
+def test_categories_are_matched_by_name_whatever_their_ids(tmp_path):
+    path = trees.coco_json(tmp_path)
+
+    def alphabetical(value):  # as label tools number them
+        names = sorted(category["name"] for category in value["categories"])
+        old = {category["id"]: category["name"] for category in value["categories"]}
+        for entry in value["annotations"]:
+            entry["category_id"] = names.index(old[entry["category_id"]])
+        spelt = {"airplane": "Aeroplane", "traffic light": "traffic_light", "tv": "TVMonitor"}
+        value["categories"] = [
+            {"id": i, "name": spelt.get(name, name)} for i, name in enumerate(names)
+        ]
+
+    change(path, alphabetical)
+    data = CocoEpisodes(tmp_path, 0, "test", labels="json", length=12, **QUIET)
+    assert all(shows(e.query_image, e.query_mask, e.class_id) for e in data)
+    assert all(CLASSES[e.class_id] == e.class_name for e in data)
+    assert data.facts["lists"].endswith("classes matched by name)")
+    again = CocoEpisodes(tmp_path, 0, "test", labels="json", length=12, **QUIET)
+    assert again.facts == data.facts
 
 
 def test_annotations_of_a_picture_that_is_not_there(tmp_path):
@@ -129,35 +68,50 @@ def test_annotations_of_a_picture_that_is_not_there(tmp_path):
     for picture in lost:
         picture.unlink()
     with pytest.raises(BadImage) as caught:
-        draw_masks(path, tmp_path / "val2014", progress=False)
+        draw(path)
     assert caught.value.path == lost[0]
     assert "instances_val2014.json names it (and 1 more" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    "edit, message",
     [
-        (lambda v: v.pop("images"), r"is not COCO's instance JSON \(KeyError: 'images'\)"),
-        (lambda v: v["categories"].pop(), r"KeyError: 88"),
-        (lambda v: v["annotations"][0].update(image_id=5), "annotates image 5, which it does not"),
-        (lambda v: v["annotations"][3].update(segmentation=[[1, 2, 3]]), "annotation 3: cannot"),
+        (lambda v: v.pop("images"), "is not COCO's instance JSON (it has no 'images')"),
+        (lambda v: v.update(annotations={}), "its 'annotations' is a dict"),
+        (lambda v: v["images"].__setitem__(2, 7), "wrong at images[2]: it is a int"),
+        (lambda v: v["images"][2].pop("id"), "wrong at images[2]: it has no 'id'"),
+        (lambda v: v["images"][2].update(id=1000), "images[2]: its id 1000 was given before"),
+        (lambda v: v["images"][2].update(file_name=None), "images[2]: it has no 'file_name'"),
+        (lambda v: v["images"][2].update(file_name=3), "images[2]: its 'file_name' is 3"),
+        (lambda v: v["images"][2].update(width="80"), "images[2]: width is '80'"),
+        (lambda v: v["images"][2].update(height=0), "images[2]: the picture is 0 × 80 pixels"),
+        (lambda v: v["categories"][3].pop("name"), "wrong at categories[3]: it has no 'name'"),
+        (lambda v: v["categories"][3].update(name="cupp"), "category 'cupp', not one of the 80 "
+         "classes. Did you mean 'cup'?"),
+        (lambda v: v["categories"][3].update(name="Dog"), "has two categories that are 'dog'"),
+        (lambda v: v["categories"].pop(), "annotations[158] (id 158): its category 88 is not"),
+        (lambda v: v["annotations"][0].update(image_id=5), "(id 0): it annotates image 5, which"),
+        (lambda v: v["annotations"][0].update(image_id=[5]), "wrong at annotations[0] (id 0): "),
+        (lambda v: v["annotations"][1].pop("category_id"), "(id 1): it has no 'category_id'"),
+        (lambda v: v["annotations"][1].update(category_id="2"), "(id 1): its category '2' is not"),
+        (lambda v: v["annotations"][3].update(segmentation=[[1, 2, 3]]),
+         "cannot be drawn, id 3 of COCO_val2014_000000002001.jpg: a polygon has 3 numbers"),
         (lambda v: v["annotations"][4].update(segmentation={"size": [1, 1], "counts": [1]}),
-         r"annotation 4: run lengths of \[1, 1\], the picture is \[60, 80\]"),
-        (lambda v: (v["categories"].pop(0), v["annotations"].__delitem__(slice(0, 2))),
-         "has 79 categories; expected COCO's 80"),
+         "id 4 of COCO_val2014_000000003000.jpg: run lengths of [1, 1], the picture is [60, 80]"),
     ],
 )  # fmt: skip
-def test_json_that_is_not_coco_s_is_told(tmp_path, change, message):
+def test_malformed_fields_are_told_with_file_and_entry(tmp_path, edit, message):
     path = trees.coco_json(tmp_path)
-    value = json.loads(path.read_text())
-    change(value)
-    path.write_text(json.dumps(value))
-    with pytest.raises(ValueError, match=message):
-        draw_masks(path, tmp_path / "val2014", progress=False)
+    change(path, edit)
+    with pytest.raises(BadImage) as caught:
+        draw(path)
+    assert caught.value.path == path and message in str(caught.value)
+    assert "Mend: " in caught.value.reason
 
 
-def test_a_truncated_json_is_told(tmp_path):
-    path = trees.coco_json(tmp_path)
-    path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(ValueError, match=r"instances_val2014\.json is not COCO's instance JSON"):
-        draw_masks(path, tmp_path / "val2014", progress=False)
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"\xff\xfe\x00", b'{"images": 3}'])
+def test_what_is_no_coco_json_is_told(tmp_path, content):
+    path = tmp_path / "instances_val2014.json"
+    path.write_bytes(content)
+    with pytest.raises(BadImage, match=r"instances_val2014\.json is not COCO's instance JSON"):
+        read_coco(path)

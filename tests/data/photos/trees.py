@@ -8,6 +8,14 @@ from PIL import Image
 from hmnet_lite.data.photos import coco
 
 SIZE = (60, 80)  # height, width of the pictures
+QUIET = {"progress": False, "small_object": 100, "image_size": 64}
+
+
+def shows(image, mask, class_id):
+    """Whether a picture has the class's colour where, and only where, its mask says."""
+    near = np.abs(image.astype(int) - colour(class_id)).max(axis=-1) < 60
+    known = mask != 255
+    return (near == (mask == 1))[known].mean() > 0.96
 
 
 def colour(class_id):
