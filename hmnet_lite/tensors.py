@@ -38,7 +38,7 @@ def write_tensors(
     from safetensors.torch import save
 
     kept = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
-    data = save(kept, {**header, _CHECKSUM: _checksum(kept)})
+    data = save(kept, {**header, _CHECKSUM: checksum(kept)})
     return replace_atomically(path, lambda file: file.write(data), needed=len(data))
 
 
@@ -63,7 +63,7 @@ def read_tensors(
         tensors = load_file(path) if mapped else load(Path(path).read_bytes())
     except SafetensorError as error:
         raise DamagedFile(f"{path} is not a whole safetensors file ({error})") from error
-    if _CHECKSUM in header and header[_CHECKSUM] != _checksum(tensors):
+    if _CHECKSUM in header and header[_CHECKSUM] != checksum(tensors):
         raise DamagedFile(f"{path} is damaged: its tensors do not have the checksum written in it")
     return tensors, header
 
@@ -90,7 +90,7 @@ def _opened(path: str | os.PathLike[str], look: Callable[[Any], T]) -> T:
         raise DamagedFile(f"{path} is not a whole safetensors file ({error})") from error
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
+def checksum(tensors: Mapping[str, Tensor]) -> str:
     """Of names, types, shapes and bytes, in the order of the names."""
     total = 0
     for name in sorted(tensors):

@@ -10,7 +10,7 @@ from typing import Any
 
 SCHEDULES = ("cosine", "poly", "constant")
 PRECISIONS = ("no", "bf16", "fp16")
-OPTIMISERS = ("adamw", "published")
+OPTIMISERS = ("adamw", "sgd", "published")
 STEPS = 2500  # the budget where none is given
 #: fields that say how a run is kept and watched; another value gives the same weights
 _WATCHING = ("checkpoint_every", "keep", "workers")
@@ -26,11 +26,11 @@ class TrainConfig:
         batch: episodes a step, those of all processes together.
         seed: decides the order of the data, flips and dropout (not the weights a model begins
             with).
-        optimiser: "adamw" for everything, or "published": AdamW on the Mamba blocks and SGD on
-            the rest, as HMNet's authors did (paper, App. B).
+        optimiser: "adamw" or "sgd" for everything, or "published": AdamW on the Mamba blocks and
+            SGD on the rest, as HMNet's authors did (paper, App. B).
         learning_rate: AdamW's.
         weight_decay: AdamW's and SGD's, as a share (none on norms, biases, A_log and D).
-        sgd_learning_rate, momentum: SGD's, with optimiser="published".
+        sgd_learning_rate, momentum: SGD's, where it is used.
         schedule: "cosine" down to zero, "poly", (1 - done)^0.9, or "constant".
         warm_up: share of the budget in which the rate climbs linearly to its height.
         clip: largest norm of the gradient; longer ones are cut.

@@ -29,6 +29,9 @@ def make_optimisers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
     fused = {"fused": True} if all(p.is_cuda for p in trained.values()) else {}
     if config.optimiser == "adamw":
         optimisers = [AdamW(_groups(trained, config), lr=config.learning_rate, **fused)]
+    elif config.optimiser == "sgd":
+        optimisers = [SGD(_groups(trained, config), lr=config.sgd_learning_rate,
+                          momentum=config.momentum, **fused)]  # fmt: skip
     else:
         mamba = _inside(model, MambaMixer)
         if not mamba & trained.keys():

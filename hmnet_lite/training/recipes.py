@@ -8,9 +8,7 @@ stopped, killed or cut off goes on with `resume=True`.
 
 from __future__ import annotations
 
-import errno
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from hmnet_lite.models.features import CachedFeatures
 from hmnet_lite.models.lite import HMNet, HMNetConfig
 from hmnet_lite.training.checkpoint import save_checkpoint
 from hmnet_lite.training.config import TrainConfig
+from hmnet_lite.training.outputs import check_output, device_of_process
 from hmnet_lite.training.sources import ScenePairs, Shuffled, Source
 from hmnet_lite.training.trainer import Step, Trainer
 
@@ -106,8 +105,7 @@ def train(
 def build(network: HMNetConfig, seed: int) -> nn.Module:
     """A fresh network, its weights drawn from the seed; on a GPU when there is one."""
     torch.manual_seed(seed)
-    rank = os.environ.get("LOCAL_RANK", "0")  # set where several processes train together
-    return HMNet(network).to(f"cuda:{rank}" if torch.cuda.is_available() else "cpu")
+    return HMNet(network).to(device_of_process())
 
 
 def training_source(
@@ -127,27 +125,3 @@ def training_source(
         return Shuffled(CachedFeatures(protocol.training(episodes, root), progress=progress))
     bank = SceneBank(EmojiScenes(protocol.training(episodes)), progress=progress)
     return ScenePairs(bank, shots=protocol.shots)
-
-
-def check_output(path: str | os.PathLike[str]) -> Path:
-    """A path that a file can be written to; nothing is left behind.
-
-    Raises:
-        OSError: it is a folder, or lies where nothing can be written.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(
-            errno.EISDIR, "it is a folder; name a file to write, such as model.safetensors",
-            str(path),
-        )  # fmt: skip
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise OSError(
-            error.errno, f"nothing can be written there ({error.strerror}); choose another folder",
-            str(path),
-        ) from error  # fmt: skip
-    return path

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hmnet_lite.models.backbones import Frozen
-from hmnet_lite.tensors import DamagedFile, read_header, read_tensors, write_tensors
+from hmnet_lite.tensors import DamagedFile, checksum, read_header, read_tensors, write_tensors
 from hmnet_lite.training.history import History
 from hmnet_lite.training.optimisers import MovingAverage
 
@@ -165,6 +165,12 @@ def trained_names(model: nn.Module) -> list[str]:
         for leaf in module.state_dict()
     }
     return [name for name in model.state_dict() if name not in frozen]
+
+
+def frozen_digest(model: nn.Module) -> str:
+    """Of the weights that a checkpoint leaves out: with others a run cannot go on."""
+    state, kept = model.state_dict(), set(trained_names(model))
+    return checksum({name: x.cpu() for name, x in state.items() if name not in kept})
 
 
 def random_states() -> dict[str, Tensor]:

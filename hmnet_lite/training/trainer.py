@@ -32,6 +32,7 @@ from hmnet_lite.training.runs import (
     RunFolder,
     below,
     collect,
+    frozen_digest,
     random_states,
     restore,
     set_random_states,
@@ -119,6 +120,7 @@ class Trainer:
                 **(model.config.to_dict() if hasattr(model, "config") else {}),
             },
             "data": source.fingerprint,
+            "frozen weights": frozen_digest(model),
         }
         self._run = RunFolder(Path(folder), config.keep, identity) if folder else None
 

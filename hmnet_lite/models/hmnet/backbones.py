@@ -7,6 +7,7 @@ checkpoints, which hold the weights; without a checkpoint the weights are random
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -29,18 +30,22 @@ class ResNet50(Frozen):
 
     The stem's 7×7 convolution is three 3×3 ones, and layers 3 and 4 widen their view by dilation
     (2 and 4) instead of halving the map: everything from layer 2 on is at stride 8.
+
+    Args:
+        deep_stem: as published. Otherwise one 7×7 convolution, as torchvision's ImageNet files.
     """
 
     low_channels, mid_channels, deep_channels = 512, 1024, 2048
 
-    def __init__(self) -> None:
+    def __init__(self, deep_stem: bool = True) -> None:
         super().__init__()
-        stem = []
-        for inputs, outputs, stride in ((3, 64, 2), (64, 64, 1), (64, 128, 1)):
-            conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        stem, size = [], 3 if deep_stem else 7
+        plan = ((3, 64, 2), (64, 64, 1), (64, 128, 1)) if deep_stem else ((3, 64, 2),)
+        for inputs, outputs, stride in plan:
+            conv = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
             stem += [conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
         self.layer0 = nn.Sequential(*stem, nn.MaxPool2d(3, stride=2, padding=1))
-        self.layer1 = _bottlenecks(3, 128, 64)
+        self.layer1 = _bottlenecks(3, plan[-1][1], 64)
         self.layer2 = _bottlenecks(4, 256, 128, stride=2)
         self.layer3 = _bottlenecks(6, 512, 256, dilation=2)
         self.layer4 = _bottlenecks(3, 1024, 512, dilation=4)
@@ -121,4 +126,8 @@ def _convolutions(count: int, inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*parts, nn.MaxPool2d(2, stride=2, ceil_mode=True))
 
 
-BACKBONES = {"resnet50": ResNet50, "vgg16": VGG16}
+BACKBONES = {
+    "resnet50": ResNet50,
+    "resnet50_plain": partial(ResNet50, deep_stem=False),
+    "vgg16": VGG16,
+}

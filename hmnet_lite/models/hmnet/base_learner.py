@@ -68,12 +68,21 @@ class BaseLearner(Frozen):
         return self.reduce(self.pyramid(deep))
 
     @torch.no_grad()
-    def foreground(self, features: Tensor) -> Tensor:
+    def foreground(self, features: Tensor, left_out: Tensor | None = None) -> Tensor:
         """Probability of any base class.
 
-        (batch, dim, height, width) of `forward` → (batch, 1, height, width).
+        Args:
+            features: (batch, dim, height, width) of `forward`.
+            left_out: (batch,) int64, a class of each picture that does not count: in training
+                the episode's own, which is a base class there. None: every class counts.
+
+        Returns:
+            (batch, 1, height, width).
         """
         classes = self.classify(F.relu(features)).softmax(1)
+        if left_out is not None:
+            own = F.one_hot(left_out, classes.shape[1]).bool()[..., None, None]
+            classes = classes.masked_fill(own, 0)
         return classes[:, 1:].sum(1, keepdim=True)
 
 

@@ -132,6 +132,7 @@ class PublishedHMNet(nn.Module):
         query_image: Tensor,
         support_images: Tensor,
         support_masks: Tensor,
+        left_out: Tensor | None = None,
     ) -> Tensor:
         """Segment the query as the supports show.
 
@@ -140,6 +141,7 @@ class PublishedHMNet(nn.Module):
             support_images: (batch, shots, 3, side, side), likewise; shots = config.shots.
             support_masks: (batch, shots, side, side) of 0 background, 1 the class, 255 ignore;
                 each must hold some of the class.
+            left_out: (batch,) int64, for training: see `BaseLearner.foreground`.
 
         Returns:
             scores (batch, 2, side, side): background, foreground; the larger one decides. Not
@@ -167,14 +169,16 @@ class PublishedHMNet(nn.Module):
             )
         pictures = (x.to(self.mean.dtype) for x in (query_image, support_images))
         query, support = ((x - self.mean) / self.std for x in pictures)
-        return self.forward_normalised(query, support, support_masks)
+        return self.forward_normalised(query, support, support_masks, left_out)
 
-    def forward_normalised(self, query: Tensor, support: Tensor, masks: Tensor) -> Tensor:
+    def forward_normalised(
+        self, query: Tensor, support: Tensor, masks: Tensor, left_out: Tensor | None = None
+    ) -> Tensor:
         """`forward` on pictures already normalised by ImageNet's mean and deviation; unchecked."""
         batch, shots = masks.shape[:2]
         support_features = self.features(support.flatten(0, 1))
         support_features = Features(*(x.unflatten(0, (batch, shots)) for x in support_features))
-        scores = self.segment(self.features(query), support_features, masks)
+        scores = self.segment(self.features(query), support_features, masks, left_out)
         return resize(scores, *query.shape[-2:])
 
     def features(self, images: Tensor) -> Features:
@@ -182,13 +186,16 @@ class PublishedHMNet(nn.Module):
         maps = self.backbone(images)
         return Features(*maps, self.base_learner(maps.deep))
 
-    def segment(self, query: Features, support: Features, masks: Tensor) -> Tensor:
+    def segment(
+        self, query: Features, support: Features, masks: Tensor, left_out: Tensor | None = None
+    ) -> Tensor:
         """The trained part.
 
         Args:
             query: `Features` of the query pictures, (batch, channels, h, w).
             support: of the supports, (batch, shots, channels, h, w).
             masks: (batch, shots, height, width) of {0, 1, 255}.
+            left_out: see `forward`.
 
         Returns:
             scores (batch, 2, S, S), S = config.map_side.
@@ -220,7 +227,7 @@ class PublishedHMNet(nn.Module):
         with exact(masks):
             style = style_distance(in_full(query.low), in_full(support.low))  # (b, k)
         style = style.to(logits.dtype)
-        base = self.base_learner.foreground(resize(query.base, *side))
+        base = self.base_learner.foreground(resize(query.base, *side), left_out)
         record(
             prior=prior, prototype=prototype[..., 0, 0], query_in=q, support_in=s,
             query_out=mixed, meta_logits=logits, base_foreground=base, style_distance=style,

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from hmnet_lite.mamba.mixer import MambaMixer
-from hmnet_lite.models.hmnet.backbones import BACKBONES
 from hmnet_lite.models.hmnet.model import PublishedConfig, PublishedHMNet
 
 # published leaf below `layers.0.blocks.i` → ours below `blocks.i`; {x} is q or s
@@ -187,7 +186,7 @@ def load_published(
         CheckpointMismatch: see `hmnet_from_state_dict`; the file is named.
     """
     path = Path(path)
-    state_dict = _read(path)
+    state_dict = read_state_dict(path)
     try:
         return hmnet_from_state_dict(
             state_dict, backbone=backbone, image_size=image_size, shots=shots
@@ -197,7 +196,7 @@ def load_published(
         raise CheckpointMismatch(f"{path}: {error}", *parts) from None
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def read_state_dict(path: Path) -> Mapping[str, Tensor]:
     """The state dict in a file, without running anything in it."""
     if not path.is_file():
         raise FileNotFoundError(
@@ -257,7 +256,7 @@ def _check_backbone(given: Mapping[str, Tensor], backbone: str) -> None:
     if backbone == "resnet50" and "layer3.6.conv1.weight" in given:
         raise CheckpointMismatch(
             "this checkpoint's ResNet has more than 6 bottlenecks in layer3 (ResNet-101?); the "
-            f"published ones are {' and '.join(BACKBONES)}"
+            f"published ones are {' and '.join(_FIRST_CONV)}"
         )
 
 

@@ -19,7 +19,6 @@ from hmnet_lite.models.hmnet.weights import (
 )
 from hmnet_lite.models.prior import masked_mean, min_max, similarity
 from hmnet_lite.record import Recorder
-from hmnet_lite.training.checkpoint import save_checkpoint
 from tests.golden.synth import synth_input
 from tests.golden.variants import synth_weights, variant_names
 from tests.models.hmnet.oracle import published_forward
@@ -346,12 +345,6 @@ def test_other_files_are_refused(tmp_path):
     torch.save({"state_dict": {0: torch.zeros(1)}}, path)
     with pytest.raises(ValueError, match="expected a dict with 'state_dict', names → tensors"):
         load_published(path)
-
-
-def test_it_is_not_saved_as_an_hmnet_lite(model, tmp_path):
-    with pytest.raises(TypeError, match=r"PublishedHMNet; .* torch.save"):
-        save_checkpoint(model, tmp_path / "x.safetensors")
-    assert not list(tmp_path.iterdir())
 
 
 BAD_INPUT = [
