@@ -25,7 +25,6 @@ from hmnet_lite.workbook.figures.parts import (
     MARKERS,
     ORANGE,
     SIGNED,
-    SKY,
     STYLE,
     VERMILLION,
     WIDTH,
@@ -119,7 +118,11 @@ def writer_bars(rows: Mapping[str, Mapping[str, float]], *, ax: Axes | None = No
                 )  # fmt: skip
         left = left + width
     ax.set_yticks(range(len(rows)), list(rows))
-    ax.set(xlim=(0, 100), ylim=(len(rows) - 0.5, -0.5), xlabel="share of the output (%)")
+    ax.set(
+        xlim=(0, 100),
+        ylim=(len(rows) - 0.5, -0.5),
+        xlabel="share of the output without its skip (%)",
+    )
     ax.grid(False)
     ax.tick_params(axis="y", length=0)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(WRITERS))
@@ -260,7 +263,7 @@ def who_is_heard(
     height, width = (n / m for n, m in zip(images[1].shape, maps[1].shape, strict=False))
     axes[1].add_patch(
         Rectangle(
-            (pixel[1] * width - 0.5, pixel[0] * height - 0.5), width, height, facecolor=SKY,
+            (pixel[1] * width - 0.5, pixel[0] * height - 0.5), width, height, facecolor=YELLOW,
             edgecolor=BLACK, linewidth=2,
         )
     )  # fmt: skip
