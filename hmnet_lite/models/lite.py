@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from hmnet_lite.data.episode import IGNORE
 from hmnet_lite.mamba.config import MixerConfig
 from hmnet_lite.mamba.mixer import MambaMixer
 from hmnet_lite.maps import resize
@@ -143,7 +144,8 @@ class HMNet(nn.Module):
         shares = class_share(masks, support)  # (b, k, h, w)
         with torch.no_grad(), exact(support):  # cosines: small differences decide
             queries, supports = self.metric(query.deep), self.metric(support)
-            prior = evidence_maps(queries, supports, shares)  # (b, 28, h, w)
+            known = known_share(masks, support)
+            prior = evidence_maps(queries, supports, shares, known)  # (b, 28, h, w)
         dtype = query.fine.dtype
         evidence = self.evidence_norm(prior.to(dtype))
         nothing = torch.zeros_like(evidence)
@@ -185,6 +187,12 @@ def class_share(masks: Tensor, features: Tensor) -> Tensor:
     (batch, shots, height, width) of {0, 1, 255} → (batch, shots, h, w) in [0, 1], computed in full.
     """
     share = F.adaptive_avg_pool2d((masks == 1).float(), features.shape[-2:])
+    return share.to(in_full(features).dtype)
+
+
+def known_share(masks: Tensor, features: Tensor) -> Tensor:
+    """The share of each cell that no 255 covers; shapes and type as in `class_share`."""
+    share = F.adaptive_avg_pool2d((masks != IGNORE).float(), features.shape[-2:])
     return share.to(in_full(features).dtype)
 
 

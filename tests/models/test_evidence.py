@@ -4,8 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from hmnet_lite import HMNet, HMNetConfig
 from hmnet_lite.models.evidence import KINDS, evidence_maps
+from hmnet_lite.models.lite import known_share
 from hmnet_lite.models.metric import Metric, object_means
+from hmnet_lite.record import Recorder
 
 
 def test_an_unfitted_metric_only_makes_unit_vectors():
@@ -102,3 +105,41 @@ def test_evidence_is_its_formulas():
             for k in range(2)
         ]).mean(0)  # fmt: skip
         torch.testing.assert_close(found[b], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_what_is_ignored_is_neither_foreground_nor_background():
+    g = torch.Generator().manual_seed(3)
+    query = [F.normalize(torch.randn(2, 8, 4, 5, generator=g), dim=1)]
+    support = [F.normalize(torch.randn(2, 3, 8, 6, 6, generator=g), dim=2)]
+    shares, known = torch.zeros(2, 3, 6, 6), torch.ones(2, 3, 6, 6)
+    shares[..., 1:3, 1:4], known[..., 4:, :] = 1, 0
+    found = evidence_maps(query, support, shares, known)
+    other = [support[0].clone()]
+    other[0][..., 4:, :] = query[0][:, None, :, :2, :1]  # padding that looks like the query
+    torch.testing.assert_close(evidence_maps(query, other, shares, known), found)
+    cut = [support[0][..., :4, :]]  # as if it were not there
+    torch.testing.assert_close(evidence_maps(query, cut, shares[..., :4, :]), found)
+    assert not torch.allclose(evidence_maps(query, other, shares), found)
+    assert torch.equal(
+        evidence_maps(query, support, shares, torch.ones_like(shares)),
+        evidence_maps(query, support, shares),
+    )
+
+
+def test_the_network_s_evidence_leaves_padding_out():
+    model = HMNet(HMNetConfig(dim=16, depth=2, state=4)).eval()
+    g = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        query = model.backbone(torch.rand(1, 3, 64, 64, generator=g))
+        support = model.backbone(torch.rand(1, 3, 64, 64, generator=g)).deep[:, None].clone()
+    masks = torch.zeros(1, 1, 64, 64, dtype=torch.uint8)
+    masks[..., 8:30, 8:40] = 1
+    masks[..., 48:, :] = 255
+    assert known_share(masks, support)[0, 0, :, 0].tolist() == [1, 1, 1, 0]
+    told = []
+    for value in (0.3, -2.0):
+        support[..., 3:, :] = value  # what the backbone makes of the padding
+        with Recorder() as seen, torch.no_grad():
+            model.segment(query, support, masks)
+        told.append(seen.network["prior"])
+    torch.testing.assert_close(*told)

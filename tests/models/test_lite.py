@@ -145,10 +145,11 @@ def test_the_order_of_supports_does_not_matter(model):
     torch.testing.assert_close(turned, model(query, supports, masks), rtol=1e-4, atol=1e-4)
 
 
-def test_ignored_support_pixels_count_as_background_for_the_class(model):
+def test_ignored_support_pixels_are_neither_the_class_nor_background(model):
     query, supports, masks = pictures()
-    as_background = torch.where(masks == 255, 0.0, masks)
-    assert torch.equal(model(query, supports, masks), model(query, supports, as_background))
+    heard = model(query, supports, masks)
+    for value in (0.0, 1.0):
+        assert not torch.equal(model(query, supports, masks.where(masks != 255, value)), heard)
 
 
 def test_only_the_trained_part_gets_gradients(model):
