@@ -3,11 +3,10 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-
-from tools import workbook
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("Makefile", "pyproject.toml", "constraints.txt", "README.md", "LICENSE")
@@ -23,14 +22,18 @@ def clone(tmp_path):
     return tmp_path
 
 
+def without_ours():
+    """The environment without pip's settings here, and what a `make test` around us hands down."""
+    ours = ("PIP_", "MAKE", "MFLAGS", "PYTHON", "OMP_", "MKL_", "OPENBLAS_", "NUMBA_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
 def make_setup(clone, *settings, **env):
     """Run `make setup`, which must fail; returns its lines on stderr but make's own last."""
-    # not pip's settings here, nor what a `make test` around this test hands down
-    ours = ("PIP_", "MAKE", "MFLAGS", "PYTHON")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     done = subprocess.run(
-        ["make", "setup", *settings], cwd=clone, env=inherited | env, capture_output=True, text=True
-    )
+        ["make", "setup", *settings],
+        cwd=clone, env=without_ours() | env, capture_output=True, text=True,
+    )  # fmt: skip
     assert done.returncode == 2, done.stdout
     *lines, last = done.stderr.splitlines()
     assert last.startswith("make: ***")
@@ -71,6 +74,41 @@ def test_no_network_and_then_our_own_half_made_venv(clone):
     assert (clone / ".venv" / "bin" / "python").exists()
 
 
+# ---- with a Python that only says what it was asked --------------------------------------------
+
+PYTHON = """#!/bin/sh
+[ "$1" = -I ] && exit 0  # set-up looking whether all is there
+echo "$OMP_NUM_THREADS $*" >> commands
+case "$*" in *"$(cat fails 2>/dev/null || echo nothing)"*) cat said; exit 1;; esac
+"""
+
+
+@pytest.fixture
+def pretend(clone):
+    """A clone whose .venv does nothing: `pretend(target)` gives what it was asked, and its output.
+
+    `fails` is a part of the commands that end with status 1, and `said` what these say.
+    """
+    python = clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    asked = clone / "commands"
+
+    def make(target, *settings, fails="nothing", said="", status=0):
+        asked.write_text("")
+        (clone / "fails").write_text(fails)
+        (clone / "said").write_text(said + "\n")
+        done = subprocess.run(
+            ["make", target, f"PYTHON={sys.executable}", *settings],
+            cwd=clone, env=without_ours(), capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == status, done.stderr
+        return asked.read_text().splitlines(), done.stdout + done.stderr
+
+    return make
+
+
 @pytest.mark.parametrize(
     "said, expected",
     [
@@ -82,89 +120,77 @@ def test_no_network_and_then_our_own_half_made_venv(clone):
         ),
     ],
 )
-def test_what_pip_says_is_explained_in_one_line(said, expected):
-    line = workbook._explain(said)
-    assert expected in line and "build/setup.log" in line and "\n" not in line
+def test_what_pip_says_is_explained_in_one_line(said, expected, pretend):
+    _, output = pretend("setup", fails="pip install", said=said, status=2)
+    (line,) = [line for line in output.splitlines() if expected in line]
+    assert "build/setup.log" in line
 
 
-def test_a_python_without_venv(clone, monkeypatch):
-    monkeypatch.setattr(workbook, "VENV", clone / ".venv")
-    monkeypatch.setattr(workbook, "PYTHON", clone / ".venv" / "bin" / "python")
-    monkeypatch.setattr(workbook, "UNFINISHED", clone / ".venv" / "unfinished")
-    monkeypatch.setattr(workbook, "FINISHED", clone / ".venv" / "finished")
-    monkeypatch.setattr(workbook, "_runs", lambda *command: False)
-    with pytest.raises(workbook.Mend, match="apt install python3-venv"):
-        workbook._make_venv()
+def test_set_up_is_done_once(pretend):
+    asked, output = pretend("setup")
+    assert any("pip install" in line for line in asked) and "Set-up is ready" in output
+    assert pretend("setup") == ([], "")
+
+
+def test_a_set_up_without_the_oracle_says_so_and_is_tried_again(pretend):
+    for _ in range(2):
+        asked, output = pretend("setup", fails="--no-deps mamba-ssm")
+        assert "without mamba-ssm==" in output and "Set-up is ready" in output
+        assert any("--no-deps mamba-ssm==" in line for line in asked)
+    pretend("setup")
+    assert pretend("setup") == ([], "")
+
+
+def test_a_python_without_venv(clone):
+    broken = clone / "broken"
+    broken.mkdir()
+    (broken / "ensurepip.py").write_text("raise ImportError('not in this package')")
+    (line,) = make_setup(clone, f"PYTHON={sys.executable}", PYTHONPATH=str(broken))
+    assert "no venv or ensurepip module" in line and "apt install python3-venv" in line
     assert not (clone / ".venv").exists()
-
-
-def test_without_the_oracle_set_up_goes_on_and_says_so(clone, monkeypatch, capsys):
-    monkeypatch.setattr(workbook, "ROOT", clone)
-    monkeypatch.setattr(workbook, "LOG", clone / "setup.log")
-    monkeypatch.setattr(workbook, "PYTHON", shutil.which("false"))
-    workbook._install_oracle()
-    assert "without mamba-ssm==" in capsys.readouterr().out
-
-
-def test_a_set_up_without_the_oracle_is_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(workbook, "FINISHED", tmp_path / "finished")
-    monkeypatch.setattr(workbook, "UNFINISHED", tmp_path / "unfinished")
-    monkeypatch.setattr(workbook, "_make_venv", lambda: None)
-    monkeypatch.setattr(workbook, "_install", lambda: None)
-    monkeypatch.setattr(workbook, "_whole", lambda: True)
-    builds = iter([False, True])
-    monkeypatch.setattr(workbook, "_install_oracle", lambda: next(builds))
-    workbook.setup()
-    workbook.setup()  # tries again, and is content
-    workbook.setup()
-    assert next(builds, None) is None and (tmp_path / "finished").read_text()
 
 
 # ---- the other targets ----------------------------------------------------------------------
 
 
-@pytest.fixture
-def commands(clone, monkeypatch):
-    """Every command a target would run, as (arguments, number of threads)."""
-    run = []
-    monkeypatch.setattr(workbook, "ROOT", clone)
-    monkeypatch.setattr(workbook, "VENV", clone / ".venv")
-    monkeypatch.setattr(workbook, "setup", lambda: None)
-    monkeypatch.setattr(workbook, "_python", lambda *a, threads: run.append((a, threads)) or 0)
-    return run
-
-
-def test_clean_removes_what_was_made_and_keeps_figures(clone, commands):
+def test_clean_removes_what_was_made_and_keeps_figures(clone, pretend):
     made = [".venv/bin/python", "build/book/index.html", "hmnet_lite/__pycache__/scan.pyc"]
     made += ["kernels/cpu/__pycache__/line_loops.nbi", "hmnet_lite.egg-info/PKG-INFO"]
+    made += [".mypy_cache/3.11/x.json", ".ruff_cache/x", ".pytest_cache/x"]
     kept = ["figures/scan_costs.png", "hmnet_lite/scan/selective.py", "README.md"]
     for name in (*made, kept[0]):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).touch()
-    assert workbook.main(["clean"]) == 0 and commands == []
+    assert pretend("clean")[0] == []
     assert not any((clone / name).parent.exists() for name in made)
     assert all((clone / name).is_file() for name in kept)
 
 
-def test_bench_times_scans_that_exist(commands):
+def test_bench_times_scans_that_exist(pretend):
     from hmnet_kernels.bench.run import available_scans
 
-    assert workbook.main(["bench", "--rounds", "1"]) == 0
-    ((arguments, threads),) = commands
-    assert arguments[:2] == ("-m", "hmnet_kernels.bench") and arguments[-2:] == ("--rounds", "1")
+    pretend("setup")
+    ((threads, *arguments),) = [line.split() for line in pretend("bench", "ARGS=--rounds 1")[0]]
+    assert arguments[:2] == ["-m", "hmnet_kernels.bench"] and arguments[-2:] == ["--rounds", "1"]
     places = [arguments[i + 1] for i, word in enumerate(arguments) if word == "--scan"]
     assert {"reference", "chunked", "cpu"} <= set(available_scans(places))
-    assert threads == workbook._cpus()
+    assert int(threads) == min(len(os.sched_getaffinity(0)), 8)
 
 
-def test_lab_figures_and_check_run_what_they_say(clone, commands):
+def test_lab_figures_and_check_run_what_they_say(clone, pretend):
     (clone / "notebooks").mkdir()
     (clone / "notebooks" / "00_start_here.ipynb").touch()
-    for target in ("lab", "figures", "check"):
-        assert workbook.main([target]) == 0
-    lab, figures, *check = (" ".join(arguments) for arguments, _ in commands)
-    assert lab.startswith("-m jupyter lab") and lab.endswith("notebooks/00_start_here.ipynb")
-    assert figures == "-m hmnet_lite.workbook.make"
+    pretend("setup")
+    (lab,), (figures,), check = (pretend(name)[0] for name in ("lab", "figures", "check"))
+    assert "-m jupyter lab" in lab and lab.endswith("notebooks/00_start_here.ipynb")
+    assert "-m hmnet_lite.workbook.make" in figures
     tools = ["ruff check", "ruff format", "importlinter", "mypy", "pytest"]
     assert all(tool in line for tool, line in zip(tools, check, strict=True))
     assert "not slow and not browser" in check[-1]
+
+
+def test_check_tells_all_it_finds_and_fails_for_any(pretend):
+    pretend("setup")
+    for tool in ("ruff format", "mypy", "pytest"):
+        asked, output = pretend("check", fails=tool, said=f"{tool} found something", status=2)
+        assert len(asked) == 5 and f"{tool} found something" in output

@@ -25,7 +25,7 @@ def test_triton_passes_the_suite_in_its_interpreter():
         env=os.environ | {"TRITON_INTERPRET": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 90, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 80, done.stdout
     reasons = set(re.findall(r"^SKIPPED \[\d+\] \S+ (.+)$", done.stdout, re.MULTILINE))
     assert {reason for reason in reasons if "mamba-ssm" not in reason} == {
         "minutes in the interpreter",
