@@ -147,7 +147,11 @@ def made_on() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("hmnet-lite", "torch", "numpy")},
+        "versions": {
+            "hmnet-lite": version("hmnet-lite"),
+            "torch": str(torch.__version__),  # tells the build, too: 2.13.0+cu130
+            "numpy": version("numpy"),
+        },
     }
 
 

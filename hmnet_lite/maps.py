@@ -17,6 +17,7 @@ and at the others Δ has to be zero, which keeps the state as it is and writes n
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-DIRECTIONS = 4
+DIRECTIONS: Final = 4
 _ROWS = "b c (p h) (q w) -> b c (p q h w)"
 _COLUMNS = "b c (p h) (q w) -> b c (q p w h)"
 

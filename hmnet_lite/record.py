@@ -29,7 +29,7 @@ class Recorder:
     def __init__(self) -> None:
         self.network: dict[str, object] = {}
         self.blocks: list[dict[str, object]] = []
-        self._token: Token | None = None
+        self._token: Token[Recorder | None]
 
     def __enter__(self) -> Recorder:
         self._token = _listening.set(self)

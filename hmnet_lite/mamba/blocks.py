@@ -81,7 +81,7 @@ class MambaBlock(nn.Module):
         query = query + self._gate(yq.to(xq.dtype), zq, self.out_query)
         query = query + self.mlp_query(self.norm_mlp(query))
         record_block(query=query)
-        if self.unread:
+        if xs is None or ys is None:  # nobody reads it
             return query, None
         support = support + self._gate(ys.to(xs.dtype), zs, self.out_support)
         support = support + self.mlp_support(self.norm_mlp(support))

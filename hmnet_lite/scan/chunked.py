@@ -102,7 +102,7 @@ class _ChunkedScan(torch.autograd.Function):
             for t in reversed(range(len(u_))):
                 g[t] += carry
                 carry = decay[t] * g[t]
-                if t in recapped:
+                if dP is not None and t in recapped:
                     dP.addcmul_(carry, before[t])
                     dH += carry
                     carry = carry * P

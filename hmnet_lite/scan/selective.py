@@ -75,8 +75,7 @@ def selective_scan(
         ImportError: the backend asked for is not installed.
     """
     check_scan_arguments(u, delta, A, B, C, D, z, delta_bias, initial_state, recap)
-    keep, support_state, segment = recap or (None, None, None)
-    given = (u, delta, A, B, C, D, z, delta_bias, initial_state, keep, support_state)
+    given = (u, delta, A, B, C, D, z, delta_bias, initial_state, *(recap or ())[:2])
     trained = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in given)
     needs = dict(
         initial_state=initial_state is not None or recap is not None,
@@ -88,18 +87,16 @@ def selective_scan(
     dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
     batch, channels, length = u.shape
     A, delta = A.to(dtype), delta.to(dtype)
-    bias, skip, start, keep, support_state = (
-        None if x is None else x.to(dtype)
-        for x in (delta_bias, D, initial_state, keep, support_state)
-    )
-    recap = None if recap is None else (keep, support_state, segment)
+    bias, skip, start = (None if x is None else x.to(dtype) for x in (delta_bias, D, initial_state))
+    if recap is not None:
+        recap = recap[0].to(dtype), recap[1].to(dtype), recap[2]
     B, C = (_with_groups(x.to(dtype), batch, length) for x in (B, C))
     if B.shape[1] != C.shape[1]:  # one of them constant: give every channel its own group
         B, C = (repeat(x, "b g n l -> b (g c) n l", c=channels // x.shape[1]) for x in (B, C))
 
     if backend in COMPILED:  # these add the bias and take the softplus as they go
         states = None
-        options = {} if recap is None else {"recap": (keep, support_state), "segment": segment}
+        options = {} if recap is None else {"recap": recap[:2], "segment": recap[2]}
         y, last_state = compiled_scan(backend)(
             u.to(dtype), delta, A, B, C, skip, start, delta_bias=bias,
             delta_softplus=delta_softplus, return_last_state=True, **options,

@@ -73,11 +73,26 @@ def variant(kind, **sizes):
         p["C"] = problem(**sizes | {"seed": 2})["A"]
     if kind == "constant":
         p["B"] = problem(**sizes | {"seed": 3})["A"]
+    if kind == "recap":
+        p = with_recap(p)
     return p
 
 
+def with_recap(p, segment=None):
+    """The problem with a recap before every so many steps (by default a third of the length).
+
+    Its three parts stand under names of their own, for each to have a gradient; `run` and `truth`
+    put them together.
+    """
+    q = problem(*p["u"].shape, p["A"].shape[1], seed=4, groups=1, dtype=p["u"].dtype)
+    keep, support_state = q["initial_state"].sigmoid(), q["initial_state"].flip(-1)
+    segment = segment or max(p["u"].shape[-1] // 3, 1)
+    return p | dict(support_keep=keep, support_state=support_state, segment=segment)
+
+
 VARIANTS = ["plain", "gate, bias, softplus", "bias alone", "no skip, no start", "one group"]
-VARIANTS += ["constant", "B for all, C constant"]
+VARIANTS += ["constant", "B for all, C constant", "recap"]
+RECAP = ("support_keep", "support_state", "segment")
 
 
 # ---- running and judging --------------------------------------------------------------------
@@ -87,8 +102,14 @@ def run(where, p, **more):
     """selective_scan by a backend, on a GPU if `where` says so; the results come back."""
     backend, _, device = where.partition(" on ")
     p = {k: v.to(device or "cpu") if isinstance(v, Tensor) else v for k, v in p.items()}
-    result = selective_scan(**p, backend=backend, **more)
+    result = selective_scan(**packed(p), backend=backend, **more)
     return tuple(x.cpu() for x in result) if isinstance(result, tuple) else result.cpu()
+
+
+def packed(p):
+    """The arguments of `selective_scan`: a recap's three parts in one."""
+    rest = {k: v for k, v in p.items() if k not in RECAP}
+    return rest | {"recap": tuple(p[k] for k in RECAP)} if "segment" in p else rest
 
 
 def truth(p, *, return_states=False):
@@ -99,7 +120,10 @@ def truth(p, *, return_states=False):
         for k in "BC"
         if p[k].ndim < 4
     }
-    return loop64(**p | full, return_states=return_states)
+    *recap, segment = (p.get(k) for k in RECAP)
+    rest = {k: v for k, v in p.items() if k not in RECAP}
+    recap = None if segment is None else tuple(recap)
+    return loop64(**rest | full, recap=recap, segment=segment, return_states=return_states)
 
 
 def everything(function, p, *, last_gradient=True):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hmnet_lite.scan.selective import selective_scan
-from tests.scan.conformance import NAMES, problem, variant
+from tests.scan.conformance import NAMES, problem, variant, with_recap
 
 BAD = {
     "u": (torch.zeros(2, 6), "u has shape (2, 6); expected (batch, channels, length)"),
@@ -27,6 +27,46 @@ def test_wrong_shapes_are_named(name, backend):
     value, message = BAD[name]
     with pytest.raises(ValueError, match=re.escape(message)):
         selective_scan(**problem() | {name: value}, backend=backend)
+
+
+BAD_RECAP = {
+    "not three": (
+        lambda keep, state: (keep, state),
+        TypeError,
+        "recap is a tuple; expected the three",
+    ),
+    "keep": (
+        lambda keep, state: (keep[:1], state, 4),
+        ValueError,
+        "support_keep has shape (1, 6, 4)",
+    ),
+    "state": (
+        lambda keep, state: (keep, state.mT, 4),
+        ValueError,
+        "support_state has shape (2, 4, 6)",
+    ),
+    "dtype": (lambda keep, state: (keep.long(), state, 4), TypeError, "support_keep has dtype"),
+    "segment": (
+        lambda keep, state: (keep, state, 5),
+        ValueError,
+        "segment=5 does not divide the 12",
+    ),
+    "no steps": (
+        lambda keep, state: (keep, state, 0),
+        ValueError,
+        "segment=0 does not divide the 12",
+    ),
+}
+
+
+@pytest.mark.parametrize("backend", NAMES)
+@pytest.mark.parametrize("wrong", BAD_RECAP)
+def test_a_wrong_recap_is_named(wrong, backend):
+    change, kind, message = BAD_RECAP[wrong]
+    p = with_recap(problem(length=12))
+    recap = change(p["support_keep"], p["support_state"])
+    with pytest.raises(kind, match=re.escape(message)):
+        selective_scan(**problem(length=12), recap=recap, backend=backend)
 
 
 WRONG = {  # what is done to one argument, and what is said of it

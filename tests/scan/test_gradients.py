@@ -15,6 +15,7 @@ from tests.scan.conformance import (
     by,
     doubled,
     everything,
+    packed,
     problem,
     relative,
     run,
@@ -60,7 +61,7 @@ def test_gradcheck(backend, kind):
     more = dict(return_last_state=True, return_states=kind == "every state", backend=backend)
 
     def function(*values):
-        return selective_scan(**p | dict(zip(tensors, values, strict=True)), **more)
+        return selective_scan(**packed(p | dict(zip(tensors, values, strict=True))), **more)
 
     assert torch.autograd.gradcheck(function, list(tensors.values()))
 

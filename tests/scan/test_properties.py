@@ -12,6 +12,10 @@ SEEDS = st.integers(0, 2**31)
 FACTORS = st.floats(-3, 3, width=32)
 
 
+def between(p, start, stop):
+    return {k: v[..., start:stop] if k in TIME else v for k, v in p.items()}
+
+
 @pytest.mark.parametrize("backend", HERE)
 @EXAMPLES
 @given(length=st.integers(1, 70), cut=st.floats(0, 1), seed=SEEDS)
@@ -19,8 +23,7 @@ def test_carrying_the_state_over_any_cut_gives_the_whole(backend, length, cut, s
     p = problem(length=length, seed=seed)
     t = round(cut * length)
     whole, last = run(backend, p, return_last_state=True)
-    a = {k: v[..., :t] if k in TIME else v for k, v in p.items()}
-    b = {k: v[..., t:] if k in TIME else v for k, v in p.items()}
+    a, b = between(p, 0, t), between(p, t, None)
     y_a, b["initial_state"] = run(backend, a, return_last_state=True)
     y_b, end = run(backend, b, return_last_state=True)
     torch.testing.assert_close(torch.cat([y_a, y_b], -1), whole, rtol=1e-4, atol=1e-5)
@@ -50,14 +53,31 @@ def test_the_state_is_exactly_a_support_part_and_a_query_part(backend, support, 
     own from an empty start."""
     p = problem(length=support + query, seed=seed)
     del p["D"]
-    tail = {k: v[..., support:] if k in TIME else v for k, v in p.items()}
-    head = {k: v[..., :support] if k in TIME else v for k, v in p.items()}
+    head, tail = between(p, 0, support), between(p, support, None)
     _, h = run(backend, p, return_last_state=True)
     _, start = run(backend, head, return_last_state=True)
     from_nothing = tail | {"initial_state": torch.zeros_like(start)}
     _, own = run(backend, from_nothing, return_last_state=True)
     kept = torch.exp(tail["delta"].sum(-1, keepdim=True) * p["A"]) * start
     torch.testing.assert_close(kept + own, h, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", HERE)
+@EXAMPLES
+@given(support=st.integers(1, 20), patch=st.integers(1, 15), patches=st.integers(1, 3), seed=SEEDS)
+def test_a_recap_is_reading_the_support_again(backend, support, patch, patches, seed):
+    """h ← P h + H_S, P = exp(A ΣΔ) and H_S the support's last state, before every patch: the same
+    as the support, from an empty start, laid out before every patch of the query."""
+    p, s = problem(length=patch * patches, seed=seed), problem(length=support, seed=seed + 1)
+    del p["initial_state"], s["initial_state"]
+    s |= {"A": p["A"], "D": p["D"]}
+    _, support_state = run(backend, s, return_last_state=True)
+    keep = torch.exp(s["delta"].sum(-1, keepdim=True) * p["A"])
+    ours = run(backend, p | dict(support_keep=keep, support_state=support_state, segment=patch))
+    rounds = [x for i in range(patches) for x in (s, between(p, i * patch, (i + 1) * patch))]
+    whole = run(backend, p | {k: torch.cat([x[k] for x in rounds], -1) for k in TIME})
+    query = whole.unflatten(-1, (patches, support + patch))[..., support:].flatten(-2)
+    torch.testing.assert_close(ours, query, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", HERE)

@@ -21,6 +21,7 @@ from tests.scan.conformance import (
     run,
     truth,
     variant,
+    with_recap,
 )
 
 STRESS = {  # length, factor of Δ, limits of values and gradients
@@ -71,11 +72,13 @@ ODD = {  # what is done to A or the raw Δ
 
 @pytest.mark.filterwarnings("ignore:A has entries >= 0")
 @pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize("segment", [None, 25])
 @pytest.mark.parametrize("kind", ODD)
-def test_odd_decays_and_steps(backend, kind):
+def test_odd_decays_and_steps(backend, segment, kind):
     if INTERPRETED:
         pytest.skip("minutes in the interpreter")
     p = ODD[kind](raw(channels=20, state=16, length=300))
+    p = with_recap(p, segment) if segment else p
     exact = everything(truth, doubled(p))
     assert_close(everything(by(backend), p), exact, VALUES_STRESS, GRADIENTS_STRESS)
 

@@ -25,6 +25,7 @@ from tests.scan.conformance import (
     run,
     truth,
     variant,
+    with_recap,
 )
 
 
@@ -61,9 +62,20 @@ def test_values_and_gradients_at_every_shape(backend, shape):
     assert_close(everything(by(backend), p), everything(truth, doubled(p)))
 
 
+@pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize("segment", [1, 5, 14, 35, 70])
+@pytest.mark.parametrize("sizes", [dict(), dict(channels=20, state=16, groups=1)], ids=str)
+def test_recaps_at_every_segment(backend, segment, sizes):
+    if INTERPRETED and (sizes or segment == 1):
+        pytest.skip("minutes in the interpreter")
+    p = with_recap(problem(length=70, **sizes), segment)
+    assert_close(everything(by(backend), p), everything(truth, doubled(p)))
+
+
+@pytest.mark.parametrize("kind", ["plain", "recap"])
 @pytest.mark.parametrize("backend", ["reference", "chunked", "auto", on_gpu("auto")])
-def test_all_states(backend):
-    p = problem(length=70)
+def test_all_states(backend, kind):
+    p = with_recap(problem(length=70), 14) if kind == "recap" else problem(length=70)
     y, last, states = run(backend, p, return_last_state=True, return_states=True)
     y64, states64 = truth(p, return_states=True)
     assert relative(y, y64) < VALUES and relative(states, states64) < VALUES
