@@ -11,6 +11,7 @@ from hmnet_lite.models.features import CachedFeatures
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.history import History
 from hmnet_lite.training.losses import segmentation_loss
+from hmnet_lite.training.metric import fit_metric
 from hmnet_lite.training.sources import ScenePairs, Shuffled, Source
 from hmnet_lite.training.trainer import Step, Trainer
 
@@ -25,7 +26,7 @@ def train(
     resume: bool = False,
     **options: Any,
 ) -> History:
-    """Train a model in place.
+    """Train a model in place; its metric, where it has one, is fitted to the data first.
 
     Args:
         model: on the device to train on.
@@ -41,4 +42,5 @@ def train(
         data = ScenePairs(data)
     elif isinstance(data, CachedFeatures):
         data = Shuffled(data)
+    fit_metric(model, data)
     return Trainer(model, data, config, **options).fit(resume=resume)

@@ -24,6 +24,7 @@ from hmnet_lite.models.features import CachedFeatures
 from hmnet_lite.models.lite import HMNet, HMNetConfig
 from hmnet_lite.training.checkpoint import save_checkpoint
 from hmnet_lite.training.config import TrainConfig
+from hmnet_lite.training.metric import fit_metric
 from hmnet_lite.training.outputs import check_output, device_of_process
 from hmnet_lite.training.sources import ScenePairs, Shuffled, Source
 from hmnet_lite.training.trainer import Step, Trainer
@@ -73,6 +74,7 @@ def train(
     out = check_output(out)
     source = source or training_source(protocol, episodes, root=root, progress=progress)
     model = build(network, config.seed)
+    fit_metric(model, source)
     trainer = Trainer(
         model, source, config, folder=out.with_suffix(".run"), on_step=on_step,
         tensorboard=tensorboard, progress=progress,

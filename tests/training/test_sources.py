@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from hmnet_lite import HMNet, HMNetConfig
 from hmnet_lite.data.emoji.protocol import Protocol
 from hmnet_lite.data.emoji.scenes import EmojiScenes
 from hmnet_lite.models.bank import SceneBank
 from hmnet_lite.models.features import CachedFeatures
+from hmnet_lite.training.metric import bank_objects, fit_metric
 from hmnet_lite.training.sources import ScenePairs, Shuffled
 
 EPISODES = Protocol(image_size=64).training(40)
@@ -76,3 +78,23 @@ def test_cached_episodes_come_each_once_a_round(tmp_path):
     for row, index in enumerate((first[0], second[1])):
         deep = cached[index].query.deep.float()
         assert any(torch.equal(batch.query.deep[row], x) for x in (deep, deep.flip(-1)))
+
+
+def test_the_metric_is_fitted_to_the_source(bank, tmp_path):
+    cached = CachedFeatures(
+        Protocol(image_size=64).training(30), folder=tmp_path, workers=1, progress=False
+    )
+    for source in (ScenePairs(bank), Shuffled(cached)):
+        one, two = HMNet(HMNetConfig(dim=16, depth=0)), HMNet(HMNetConfig(dim=16, depth=0))
+        assert fit_metric(one, source) and fit_metric(two, source)
+        assert torch.equal(one.metric.mean, two.metric.mean) and one.metric.mean.any()
+        assert not torch.equal(one.metric.whiten0, torch.eye(len(one.metric.whiten0)))
+    objects, classes = bank_objects(bank, 0.015)
+    scene, label, class_id, _ = bank.objects[0].tolist()
+    mask = bank.label_maps(torch.tensor([scene])) == label
+    share = torch.nn.functional.adaptive_avg_pool2d(mask.float(), bank.features.deep.shape[-2:])
+    inside = (share * (share >= 0.5 * share.max()))[0]
+    mean = (bank.features.deep[scene].float() * inside).sum((1, 2)) / inside.sum()
+    torch.testing.assert_close(objects[0], mean, rtol=1e-2, atol=1e-2)  # masks at half the size
+    assert classes[0] == class_id
+    assert not fit_metric(torch.nn.Linear(2, 2), ScenePairs(bank))
