@@ -1,4 +1,4 @@
-"""python -m hmnet_lite: see `hmnet_lite.commands.main`."""
+"""python -m hmnet_lite: the same as hmnet, see `hmnet_lite.commands.main`."""
 
 import sys
 

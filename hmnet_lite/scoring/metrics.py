@@ -48,8 +48,8 @@ class Scores:
     >>> scores.miou, scores.fb_iou
     (0.5, 0.5)
 
-    Sums are exact integers: neither the order of the episodes nor how they were split over
-    ``Scores`` that were merged later changes any result.
+    Sums are exact integers, so the order of the episodes changes no result. Each episode's counts
+    are kept, which is what intervals and paired comparisons are made of.
     """
 
     #: what is summed for each class, in this order
@@ -57,6 +57,7 @@ class Scores:
 
     def __init__(self) -> None:
         self._sums: dict[int, np.ndarray] = {}
+        self._rows: list[tuple[int, ...]] = []
 
     def update(self, prediction: Any, target: Any, class_id: int) -> None:
         """Add one episode.
@@ -81,20 +82,20 @@ class Scores:
                 f"class_id is {class_id!r}; expected the integer id of the episode's class"
             ) from None
         self._sums[class_id] = self._sums.get(class_id, 0) + np.array([1, *counts], dtype=np.int64)
-
-    def merge(self, other: Scores) -> Scores:
-        """New scores over the episodes of both; equal to having updated one object with all."""
-        if not isinstance(other, Scores):
-            raise TypeError(f"cannot merge Scores with {type(other).__name__}; expected Scores")
-        merged = Scores()
-        for class_id in {**self._sums, **other._sums}:
-            merged._sums[class_id] = self._sums.get(class_id, 0) + other._sums.get(class_id, 0)
-        return merged
+        self._rows.append((class_id, *counts))
 
     @property
     def episodes(self) -> int:
         """How many episodes were added."""
         return int(sum(sums[0] for sums in self._sums.values()))
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(episodes, 5) int64 in order: class id, then the four counts of ``FIELDS``, in pixels.
+
+        Empty where only sums were read back, as from reports before counts were kept.
+        """
+        return np.array(self._rows, dtype=np.int64).reshape(-1, 5)
 
     @property
     def class_iou(self) -> dict[int, float]:
@@ -157,6 +158,38 @@ class Scores:
                     f"{len(cls.FIELDS)} counts: {', '.join(cls.FIELDS)}"
                 )
             scores._sums[int(class_id)] = row
+        return scores
+
+    def counts_to_dict(self) -> dict[str, str]:
+        """Each episode's counts as a few lines of JSON: numbers in order, parted by spaces.
+
+        "pixels" are those that count (foreground union and background intersection together); a
+        single number where all episodes have as many.
+        """
+        table = self.counts
+        pixels = table[:, 2] + table[:, 3]
+        columns = {"class_id": table[:, 0], "intersection": table[:, 1], "union": table[:, 2]}
+        columns["pixels"] = pixels[:1] if len(set(pixels.tolist())) == 1 else pixels
+        return {name: " ".join(map(str, column.tolist())) for name, column in columns.items()}
+
+    @classmethod
+    def from_counts(cls, values: Mapping[str, str]) -> Scores:
+        """Inverse of :meth:`counts_to_dict`; the sums come with the counts.
+
+        Raises:
+            KeyError, ValueError: a column is missing, not numbers, or of another length.
+        """
+        names = ("class_id", "intersection", "union", "pixels")
+        columns = [np.array(values[name].split(), dtype=np.int64) for name in names]
+        columns[3] = np.broadcast_to(columns[3], columns[0].shape)
+        scores = cls()
+        for class_id, intersection, union, pixels in np.stack(columns, axis=1).tolist():
+            row = (intersection, union, pixels - union, pixels - intersection)
+            if not 0 <= intersection <= union <= pixels:
+                raise ValueError(f"an episode has counts {row}; expected them in order")
+            one = np.array([1, *row], dtype=np.int64)
+            scores._sums[class_id] = scores._sums.get(class_id, 0) + one
+            scores._rows.append((class_id, *row))
         return scores
 
     def __eq__(self, other: object) -> bool:

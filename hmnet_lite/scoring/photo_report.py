@@ -23,8 +23,8 @@ from hmnet_lite.data.photos.protocol import PhotoProtocol
 from hmnet_lite.data.photos.sampler import PhotoEpisodes
 from hmnet_lite.files import write_json
 from hmnet_lite.machine import made_on
-from hmnet_lite.scoring.evaluate import lay_out
 from hmnet_lite.scoring.metrics import Scores
+from hmnet_lite.scoring.report import lay_out
 
 ON_BAD = ("stop", "skip")
 

@@ -16,18 +16,26 @@ from hmnet_lite.models.lite import HMNet
 from hmnet_lite.models.prior import prior_maps
 
 Predictor = Callable[[CachedEpisode], np.ndarray]
+Shown = Callable[[CachedEpisode], tuple[torch.Tensor, torch.Tensor]]
 THRESHOLDS = np.linspace(0.05, 0.95, 19)
 
 
-def model_predictor(model: HMNet) -> Predictor:
-    """(H, W) bool masks of a trained network, from cached features."""
+def model_predictor(model: HMNet, *, mixer_support: Shown | None = None) -> Predictor:
+    """(H, W) bool masks of a trained network, from cached features.
+
+    Args:
+        model: in evaluation mode.
+        mixer_support: episode to the deep features (1, shots, channels, h, w) and masks (1, shots,
+            H, W) that the mixer is shown instead of the episode's own; see `HMNet.segment`.
+    """
     device = next(model.parameters()).device
 
     @torch.inference_mode()
     def predict(episode: CachedEpisode) -> np.ndarray:
         batch = stack([episode], device)
-        logits = model.segment(batch.query, batch.support, batch.support_masks)
-        return _to_mask(logits, episode.query_mask.shape)
+        given = (batch.query, batch.support, batch.support_masks)
+        shown = {} if mixer_support is None else {"mixer_support": mixer_support(episode)}
+        return _to_mask(model.segment(*given, **shown), episode.query_mask.shape)
 
     return predict
 

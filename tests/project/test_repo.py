@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
@@ -164,12 +165,13 @@ def test_readme_names_only_targets_that_exist():
 
 
 def test_readme_commands_are_ones_that_exist():
-    from hmnet_lite.commands.main import _parser
+    from hmnet_lite.commands.options import read
 
-    commands = re.findall(r"^(?:`|\s*)python -m hmnet_lite (.+?)$", README, re.MULTILINE)
+    commands = re.findall(r"^(?:`|\s*)(?:python -m hmnet_lite|hmnet) (.+?)$", README, re.MULTILINE)
     assert {command.split()[0] for command in commands} >= {"train", "evaluate", "compare"}
     for command in commands:
-        _parser().parse_args(command.split())
+        name, *words = command.split()
+        read(import_module(f"hmnet_lite.commands.{name}").Options, words, f"hmnet {name}")
 
 
 def test_readme_links_lead_somewhere():

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hmnet_lite.commands.main import METHODS
+from hmnet_lite.commands.compare import METHODS
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
-from hmnet_lite.scoring.evaluate import Report
+from hmnet_lite.scoring.report import Report
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 3

@@ -12,8 +12,9 @@ import torch
 
 from hmnet_lite import files
 from hmnet_lite.data.emoji.protocol import Protocol
-from hmnet_lite.scoring.evaluate import FLOORS, Report, all_foreground, evaluate, every_object
+from hmnet_lite.scoring.evaluate import FLOORS, all_foreground, evaluate, every_object
 from hmnet_lite.scoring.metrics import Scores
+from hmnet_lite.scoring.report import Report
 
 
 def episode(class_id=0, rows=1, objects=True):
@@ -216,3 +217,13 @@ def test_from_json_tells_what_is_no_report(report, tmp_path, damage):
     path.write_text(damage, encoding="utf-8")
     with pytest.raises(ValueError, match=r"report\.json is not a report .*Mend: evaluate again"):
         Report.from_json(path)
+
+
+def test_reports_keep_how_networks_were_trained(tmp_path):
+    report = Report({1: "monkey"})
+    report.training = {"episodes": 5, "runs": [{"seed": 0, "steps": 3}]}
+    scores = Scores()
+    scores.update(np.ones((2, 2), bool), np.ones((2, 2), np.uint8), 1)
+    report.add("x", Protocol(episodes=1), scores)
+    assert Report.from_json(report.to_json(tmp_path / "r.json")).training == report.training
+    assert json.loads((tmp_path / "r.json").read_text())["training"]["episodes"] == 5

@@ -101,14 +101,18 @@ def test_fb_iou_agrees_with_torchmetrics(seed):
 
 @properties
 @given(episode_lists, st.data())
-def test_merge_is_update_over_all_and_order_does_not_matter(episodes, data):
-    cut = data.draw(st.integers(0, len(episodes)))
+def test_order_does_not_matter_and_every_episode_counts(episodes, data):
     shuffled = data.draw(st.permutations(episodes))
-    first, second = total(episodes[:cut]), total(episodes[cut:])
-    before = first.to_dict()
-    assert first.merge(second) == second.merge(first) == total(episodes) == total(shuffled)
-    assert first.to_dict() == before, "merge must not change what it merges"
-    assert total(episodes).episodes == len(episodes)
+    assert total(episodes) == total(shuffled)
+    assert total(episodes).episodes == len(episodes) == len(total(episodes).counts)
+
+
+@properties
+@given(episode_lists)
+def test_counts_by_episode_give_the_sums_back(episodes):
+    scores = total(episodes)
+    back = Scores.from_counts(json.loads(json.dumps(scores.counts_to_dict())))
+    assert back == scores and np.array_equal(back.counts, scores.counts)
 
 
 @properties
@@ -225,13 +229,13 @@ def test_bad_class_ids_are_told_and_nothing_is_added(class_id):
     assert scores.to_dict() == {}
 
 
-def test_bad_sums_and_bad_merges_are_told():
+def test_bad_sums_and_bad_counts_are_told():
     with pytest.raises(ValueError, match="expected 5 counts: episodes, fg_intersection"):
         Scores.from_dict({"1": [1, 2]})
     with pytest.raises(ValueError, match="sums of class 1 are"):
         Scores.from_dict({"1": [1, 2, 3, 4, -5]})
-    with pytest.raises(TypeError, match="expected Scores"):
-        Scores().merge({})
+    with pytest.raises(ValueError, match="an episode has counts"):
+        Scores.from_counts({"class_id": "1", "intersection": "5", "union": "4", "pixels": "9"})
 
 
 def test_mask_iou_and_as_mask():

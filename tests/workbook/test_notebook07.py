@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hmnet_lite.scoring.evaluate import FLOORS, Report
+from hmnet_lite.scoring.evaluate import FLOORS
+from hmnet_lite.scoring.report import Report
 
 REPORT = Path(__file__).parents[2] / "figures" / "emoji_fold0.json"
 

@@ -20,19 +20,23 @@ MEND = "restore it with: git checkout -- data_samples"
 
 
 def data_folder() -> Path:
-    """data_samples/ beside the package, or the folder that HMNET_LITE_DATA names.
+    """The folder that HMNET_LITE_DATA names, or data_samples/ beside the package or in it.
+
+    A checkout has it beside the package; an installed wheel has it inside.
 
     Raises:
         FileNotFoundError: there is no MANIFEST.json in it.
     """
     given = os.environ.get("HMNET_LITE_DATA")
-    folder = Path(given) if given else Path(__file__).resolve().parents[3] / "data_samples"
+    package = Path(__file__).resolve().parents[2]
+    beside, inside = (place / "data_samples" for place in (package.parent, package))
+    folder = Path(given) if given else inside if (inside / "MANIFEST.json").is_file() else beside
     if not (folder / "MANIFEST.json").is_file():
         wrong = f"HMNET_LITE_DATA={given}" if given else str(folder)
         raise FileNotFoundError(
-            f"no MANIFEST.json in {wrong}, where Emoji-20i expects its tiles; run from a clone "
-            "with an editable install (pip install -e .), or set HMNET_LITE_DATA to the "
-            f"data_samples folder of one; if files were deleted, {MEND}"
+            f"no MANIFEST.json in {wrong}, where Emoji-20i expects its tiles; install the package "
+            "again, or set HMNET_LITE_DATA to the data_samples folder of a clone; if files were "
+            f"deleted from one, {MEND}"
         )
     return folder.resolve()
 

@@ -60,7 +60,11 @@ def read_picture(path: str | os.PathLike[str], *, upright: bool = False) -> np.n
     Raises:
         BadImage: no such file, not a picture, cut short, or larger than `LIMIT`.
     """
-    image = load(path, upright=upright)
+    return rgb(load(path, upright=upright))
+
+
+def rgb(image: Image.Image) -> np.ndarray:
+    """(height, width, 3) uint8 of a decoded picture in any mode."""
     if image.mode[0] in "IF":  # 16 bits and more: Pillow would clip them to white
         values = np.asarray(image, np.float64)
         values = np.nan_to_num(values, posinf=0, neginf=0)
@@ -72,11 +76,21 @@ def read_picture(path: str | os.PathLike[str], *, upright: bool = False) -> np.n
 
 def picture_size(path: str | os.PathLike[str], *, upright: bool = False) -> tuple[int, int]:
     """(height, width) that `read_picture` gives, from the file's head, without decoding it."""
+    return reduced(whole_size(path, upright=upright))
+
+
+def whole_size(path: str | os.PathLike[str], *, upright: bool = False) -> tuple[int, int]:
+    """(height, width) of the file itself, however large; arguments and errors as above."""
     with _opened(path) as image:
-        factor = reduction(image.size)
-        width, height = (-(-length // factor) for length in image.size)
+        width, height = image.size
         turned = upright and _orientation(image) in _ON_ITS_SIDE
         return (width, height) if turned else (height, width)
+
+
+def reduced(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) at which a picture of this size is read."""
+    height, width = (-(-length // reduction(size)) for length in size)
+    return height, width
 
 
 def load(

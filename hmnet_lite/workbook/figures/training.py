@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from hmnet_lite.scoring.evaluate import FLOORS, METRICS, Cell, Report
+from hmnet_lite.scoring.evaluate import FLOORS
+from hmnet_lite.scoring.report import METRICS, Cell, Report
 from hmnet_lite.workbook.figures.parts import (
     BLACK,
     CYCLE,

@@ -12,8 +12,8 @@ import pytest
 from matplotlib.container import BarContainer
 
 from hmnet_lite.data.emoji.protocol import Protocol
-from hmnet_lite.scoring.evaluate import Report
 from hmnet_lite.scoring.metrics import Scores
+from hmnet_lite.scoring.report import Report
 from hmnet_lite.workbook.figures import training as figures
 
 

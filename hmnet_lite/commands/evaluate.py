@@ -1,0 +1,135 @@
+"""hmnet evaluate: test saved networks on classes they have not seen.
+
+hmnet evaluate model.safetensors
+hmnet evaluate hmnet-lite-fold0 --gaps same cross --shots 5 --out report.json
+hmnet evaluate seed0.safetensors seed1.safetensors seed2.safetensors --out report.json
+hmnet evaluate authors.pth --dataset pascal --root VOC2012 --fold 0
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from hmnet_lite.commands import data, photos
+from hmnet_lite.commands.options import options_of
+from hmnet_lite.commands.outputs import check_file
+from hmnet_lite.data.emoji.protocol import GAPS, Protocol
+from hmnet_lite.data.photos.protocol import PhotoProtocol
+from hmnet_lite.scoring.gaps import score_gaps
+from hmnet_lite.scoring.report import Report
+from hmnet_lite.training import zoo
+
+
+@dataclass(kw_only=True)
+class Own:
+    """What evaluate has beside the protocols' fields."""
+
+    networks: Positional[tuple[str, ...]] = ()
+    """Checkpoints of ours, shipped names, or one of the authors' .pth; runs of one method differ
+    in -seedN."""
+    checkpoint: Annotated[str | None, arg(metavar="FILE")] = None
+    """The same, one."""
+    dataset: Literal["emoji", "pascal", "coco", "fss1000", "folder"] = "emoji"
+    """What to test on."""
+    gaps: tuple[Literal["same", "sibling", "cross", "held_out"], ...] | None = None
+    """Emoji: how differently support and query are drawn; all four unless given."""
+    support_use: bool = True
+    """Emoji: also show each network's mixer a wrong support, and none."""
+    root: Annotated[str | None, arg(metavar="FOLDER")] = None
+    """Photographs: the folder of the data set."""
+    backbone: Literal["resnet50", "vgg16"] | None = None
+    """Photographs: of an authors' checkpoint (resnet50)."""
+    on_bad_image: Literal["stop", "skip"] | None = None
+    """Photographs: what a file that cannot be read does (stop)."""
+    out: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Write the report here (JSON)."""
+
+
+@dataclass(kw_only=True)
+class Options(
+    options_of(PhotoProtocol, leave_out=["dataset", "filter_novel"], unset=True),
+    options_of(Protocol, leave_out=["dataset", "gap", "filter_novel"], unset=True),
+    Own,
+):
+    """Test saved networks on classes they have not seen; floors are tested beside them."""
+
+
+def run(options: Options, command: str) -> None:
+    """Test, print the tables, write the report.
+
+    Raises:
+        ValueError, OSError: what was asked for wrongly, before the work.
+    """
+    asked = [*options.networks, *([options.checkpoint] if options.checkpoint else [])]
+    if not asked:
+        raise ValueError("give a checkpoint, or a shipped model: hmnet evaluate FILE")
+    paths = [zoo.find(name) for name in asked]
+    if options.out:
+        check_file(options.out, inputs=paths)
+    if options.dataset == "emoji":
+        unused = (name for name in data.PHOTO_FIELDS if name != "support_annotation")
+        data.refuse_photo_options(options, (*unused, "backbone", "on_bad_image"))
+        _on_emoji(paths, options, command)
+    elif len(paths) > 1:
+        raise ValueError(f"{len(paths)} checkpoints; on photographs one is tested at a time")
+    else:
+        photos.evaluate_on_photos(paths[0], options, command)
+
+
+def method_of(path: Path, facts: dict[str, Any]) -> tuple[str, int | None]:
+    """What a report calls a network, and its training seed."""
+    name = facts.get("method") or re.sub(r"-seed\d+$", "", path.stem)
+    return name, facts.get("seed")
+
+
+def finish(report: Report, out: Path | None, command: str) -> None:
+    """Write a report, then print it: a terminal that fails costs nothing."""
+    report.made["command"] = command
+    written = report.to_json(out) if out else None
+    parts = [report.table(), report.support_table()]
+    parts += [report.class_table(gap) for gap in report.gaps]
+    parts += [f"wrote {written}"] if written else []
+    print("\n\n".join(part for part in parts if part))
+
+
+def _on_emoji(paths: list[Path], options: Options, command: str) -> None:
+    networks, folds = {}, {}
+    for path in paths:
+        facts = zoo.facts(path)
+        key = method_of(path, facts)
+        if key in networks:
+            raise ValueError(f"{path} is the second {key[0]!r} with seed {key[1]}; rename one")
+        if "dataset" not in facts:  # to a network trained on photographs every fold is new
+            folds[path] = facts.get("fold")
+        networks[key] = path
+    own = set(folds.values()) - {None}
+    if len(own) > 1 or (own and options.fold not in (None, *own)):
+        told = ", ".join(f"{path} with fold {fold}" for path, fold in folds.items())
+        raise ValueError(
+            f"trained with novel classes: {told}; on fold {options.fold} test classes are ones "
+            "that were seen in training; leave --fold out, and test folds apart"
+            if options.fold is not None
+            else f"trained with novel classes: {told}; test one fold at a time"
+        )
+    if None in folds.values() and options.fold is None and not own:
+        names = ", ".join(str(path) for path, fold in folds.items() if fold is None)
+        raise ValueError(
+            f"{names} does not say which fold was novel when it was trained; say it: --fold 0"
+        )
+    options.fold = own.pop() if own else options.fold
+    protocol = data.emoji_protocol(options)
+    data.check_lite_size(protocol.image_size)
+    report = Report(
+        protocol.build().classes, support_annotation=options.support_annotation or "mask"
+    )
+    models = {key: zoo.load(path) for key, path in networks.items()}
+    report.training = {"runs": [{"method": m, "seed": s, **zoo.facts(path)}
+                                for (m, s), path in networks.items()]}  # fmt: skip
+    gaps = options.gaps or GAPS
+    score_gaps(report, protocol, gaps, models, support_use=options.support_use)
+    finish(report, options.out, command)

@@ -1,0 +1,96 @@
+"""How sure a difference between two methods is: over test episodes, and over training runs.
+
+Both methods answer the same episodes, so what counts is the difference on each: episodes are drawn
+again with replacement, the same ones for both, and mIoU is computed anew (Efron, "Bootstrap
+Methods", 1979; paired, as in Koehn, "Statistical Significance Tests for Machine Translation
+Evaluation", 2004). Every class keeps its number of episodes, as the protocol gives it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hmnet_lite.scoring.metrics import Scores
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mIoU of one method minus that of another, in [-1, 1].
+
+    Attributes:
+        mean: over pairs of training runs.
+        low, high: ends of the interval over test episodes.
+        level: the interval's, for example 0.95.
+        spread: sample standard deviation over pairs of training runs; None for a single pair.
+        runs: pairs of training runs.
+    """
+
+    mean: float
+    low: float
+    high: float
+    level: float
+    spread: float | None
+    runs: int
+
+    def __str__(self) -> str:
+        spread = "" if self.spread is None else f", ± {100 * self.spread:.1f} over {self.runs} runs"
+        return (
+            f"{100 * self.mean:+.1f} ({self.level:.0%} of episodes: {100 * self.low:+.1f} to "
+            f"{100 * self.high:+.1f}{spread})"
+        )
+
+
+def paired_difference(
+    ours: Scores | Sequence[Scores],
+    theirs: Scores | Sequence[Scores],
+    *,
+    level: float = 0.95,
+    samples: int = 2000,
+    seed: int = 0,
+) -> Difference:
+    """Ours minus theirs on the same episodes.
+
+    Args:
+        ours, theirs: scores of one training run, or of several, run i against run i. All kept
+            their episodes' counts, of the same episodes in the same order.
+        level: of the interval over episodes.
+        samples: how often the episodes are drawn.
+        seed: of the draws.
+
+    Raises:
+        ValueError: no or unequal numbers of runs, counts that were not kept, or other episodes.
+    """
+    ours, theirs = ([x] if isinstance(x, Scores) else list(x) for x in (ours, theirs))
+    if len(ours) != len(theirs) or not ours:
+        raise ValueError(
+            f"{len(ours)} and {len(theirs)} training runs; expected as many of each, at least one"
+        )
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; expected a share between 0 and 1, such as 0.95")
+    counts = [scores.counts for scores in (*ours, *theirs)]
+    classes = counts[0][:, 0]
+    for table in counts:
+        if len(table) == 0:
+            raise ValueError("the scores kept no counts by episode; evaluate again to have them")
+        if not np.array_equal(table[:, 0], classes):
+            raise ValueError("the scores are of other episodes; expected the same ones in order")
+    rng = np.random.default_rng(seed)
+    drawn = np.zeros((len(counts), samples))  # mIoU of every run under every draw
+    seen = np.zeros((len(counts), samples))  # classes with an IoU
+    for class_id in np.unique(classes):
+        rows = np.flatnonzero(classes == class_id)
+        often = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=samples)
+        for run, table in enumerate(counts):
+            intersection, union = (often @ table[rows, column] for column in (1, 2))
+            drawn[run] += intersection / np.maximum(union, 1)
+            seen[run] += union > 0
+    drawn /= np.maximum(seen, 1)
+    gained = (drawn[: len(ours)] - drawn[len(ours) :]).mean(0)
+    low, high = np.quantile(gained, [(1 - level) / 2, (1 + level) / 2])
+    pairs = [a.miou - b.miou for a, b in zip(ours, theirs, strict=True)]
+    spread = statistics.stdev(pairs) if len(pairs) > 1 else None
+    return Difference(statistics.fmean(pairs), float(low), float(high), level, spread, len(pairs))

@@ -1,0 +1,107 @@
+"""hmnet segment: files in, masks out, and every refusal before the work."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hmnet_lite import HMNet, HMNetConfig
+from hmnet_lite.commands.main import main
+from hmnet_lite.training import zoo
+from hmnet_lite.training.checkpoint import save_checkpoint
+from tests.scoring.test_segment import QUERY, SHOWN, SUPPORT, WANTED, ByColour, iou
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    save_checkpoint(HMNet(HMNetConfig(dim=16, depth=0)), "net.safetensors", fold=0, seed=0)
+    Image.fromarray(SUPPORT).save("s.png")
+    Image.fromarray(SHOWN * 255).save("m.png")
+    Image.fromarray(SHOWN * 0).save("empty.png")
+    Image.fromarray(QUERY).save("q.jpg", quality=95)
+    (tmp_path / "many").mkdir()
+    for number in range(3):
+        Image.fromarray(QUERY[: 200 + 30 * number]).save(f"many/{number}.png")
+    (tmp_path / "none").mkdir()
+    return tmp_path
+
+
+ASKED = ["segment", "--support", "s.png", "--mask", "m.png", "--model", "net.safetensors"]
+
+
+def test_one_picture(files, monkeypatch):
+    monkeypatch.setattr(zoo, "load", lambda _: ByColour())
+    assert main([*ASKED, "--query", "q.jpg", "--out", "folder", "--probabilities"]) == 0
+    mask = np.asarray(Image.open("folder/q.png"))
+    assert mask.shape == WANTED.shape and set(np.unique(mask)) == {0, 255}
+    assert iou(mask > 0, WANTED) > 0.97
+    assert Image.open("folder/q_overlay.jpg").size == (200, 333)
+    grey = np.asarray(Image.open("folder/q_probability.png"))
+    assert np.array_equal(grey > 127, mask > 0)
+    # a box shows the same rectangle, and a second support changes nothing here
+    asked = ["segment", "--support", "s.png", "s.png", "--box", "20,10,70,40", "--box"]
+    asked += ["20,10,70,40", "--model", "net.safetensors", "--query", "q.jpg", "--out", "boxed"]
+    assert main(asked) == 0
+    assert np.array_equal(np.asarray(Image.open("boxed/q.png")), mask)
+
+
+def test_a_folder_past_a_broken_picture(files, capsys):
+    (files / "many" / "1.png").write_bytes(b"no picture")
+    assert main([*ASKED, "--query", "many", "q.jpg", "--out", "out", "--side", "64"]) == 2
+    told = capsys.readouterr()
+    assert "wrote 3 masks to out" in told.out
+    assert "1 of 4 pictures left out: many/1.png cannot be read" in told.err
+    assert sorted(p.name for p in (files / "out").glob("?.png")) == ["0.png", "2.png", "q.png"]
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--query", "q.jpg", "--model", "hmnet-x"], "there is no model 'hmnet-x'"),
+        (["--query", "q.jpg", "--mask", "m.png", "--mask", "m.png"], "1 supports and 3 masks"),
+        (["--query", "none"], "none holds no picture"),
+        (["--query", "nowhere.jpg"], "there is no picture or folder nowhere.jpg"),
+        ([], "give pictures to look in: --query"),
+        (["--query", "q.jpg", "--box", "1,2,3,4"], "give each --support its --mask, or its --box"),
+        (["--query", "q.jpg", "--out", "s.png/x"], "--out s.png/x: nothing can be written there"),
+        (["--query", "q.jpg", "--out", "s.png"], "--out s.png is a file; expected a folder"),
+        (["--query", "many", "--out", "many"], "many is the folder of the queries"),
+        (["--query", "many/0.png", "--out", "many"], "many/0.png is read here and would be over"),
+        (["--query", "q.jpg", "many", "many/0.png"], "would both be written to 0.png"),
+        (["--query", "q.jpg", "--side", "50"], "side is 50; expected a multiple of 16"),
+        (["--query", "q.jpg", "--sidee", "50"], "did you mean --side?"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_line_before_the_work(files, words, message, capsys):
+    assert main([*ASKED, "--out", "out", *words]) == 2
+    told = capsys.readouterr()
+    assert message in told.err and told.err.count("\n") == 1 and not told.out, told
+    assert not list(files.glob("out/*"))
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--support", "s.png", "--mask", "empty.png"], "empty.png has no foreground"),
+        (["--support", "s.png", "--mask", "q.jpg"], "q.jpg"),
+        (["--support", "s.png", "--box", "0,0,500,20"], "its picture is 90 pixels wide"),
+        (["--support", "s.png", "--box", "one,two"], "--box one,two; expected four numbers"),
+        (["--support", "gone.png", "--mask", "m.png"], "gone.png is not there"),
+        (["--mask", "m.png"], "give a picture that shows the thing"),
+    ],
+)
+def test_bad_examples_are_one_line_and_write_nothing(files, words, message, capsys):
+    asked = ["segment", "--model", "net.safetensors", "--query", "q.jpg", "--out", "out", *words]
+    assert main(asked) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
+    assert not list(files.glob("out/*"))
+
+
+def test_a_damaged_model_is_told(files, capsys):
+    path = files / "net.safetensors"
+    path.write_bytes(path.read_bytes()[:500])
+    assert main([*ASKED, "--query", "q.jpg", "--out", "out"]) == 2
+    assert "net.safetensors is not a whole safetensors file" in capsys.readouterr().err
