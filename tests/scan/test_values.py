@@ -66,7 +66,7 @@ def test_values_and_gradients_at_every_shape(backend, shape):
 @pytest.mark.parametrize("segment", [1, 5, 14, 35, 70])
 @pytest.mark.parametrize("sizes", [dict(), dict(channels=20, state=16, groups=1)], ids=str)
 def test_recaps_at_every_segment(backend, segment, sizes):
-    if INTERPRETED and (sizes or segment == 1):
+    if INTERPRETED and (sizes or segment != 35):
         pytest.skip("minutes in the interpreter")
     p = with_recap(problem(length=70, **sizes), segment)
     assert_close(everything(by(backend), p), everything(truth, doubled(p)))
