@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -153,6 +154,21 @@ def made_on() -> dict[str, Any]:
             "numpy": version("numpy"),
         },
     }
+
+
+def commit() -> str | None:
+    """The commit of the checkout this package runs from, "-dirty" if changed; None outside one."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():  # installed, perhaps inside somebody's own repository
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty"],
+            cwd=root, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
 
 
 def _processor() -> str:

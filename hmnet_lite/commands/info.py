@@ -14,7 +14,7 @@ from tyro.conf import arg
 
 from hmnet_lite.data.emoji import tiles
 from hmnet_lite.files import cache_folder
-from hmnet_lite.machine import made_on
+from hmnet_lite.machine import commit, made_on
 from hmnet_lite.models.backbones import BACKBONES
 from hmnet_lite.scan.backends import BACKENDS, choose_backend, why_not
 from hmnet_lite.training import zoo
@@ -39,7 +39,7 @@ def run(options: Options, command: str) -> None:
     """Print it."""
     made = made_on()
     lines = [
-        f"hmnet-lite {made['versions']['hmnet-lite']}, commit {made.get('commit') or 'unknown'}",
+        f"hmnet-lite {made['versions']['hmnet-lite']}, commit {commit() or 'unknown'}",
         f"Python {platform.python_version()}, torch {torch.__version__}",
         f"{made['system']}, {made['processor']}, {made['cores']} cores, {made['threads']} threads",
         f"GPU: {made['gpu'] or 'none that torch sees'}",

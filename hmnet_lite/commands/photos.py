@@ -12,8 +12,9 @@ from torch import nn
 from hmnet_lite.commands import data
 from hmnet_lite.data.photos.protocol import PhotoProtocol
 from hmnet_lite.scoring.evaluate import all_foreground, evaluate
+from hmnet_lite.scoring.gaps import prior_threshold
 from hmnet_lite.scoring.photo_report import PhotoReport, Readable
-from hmnet_lite.scoring.predict import segment_episode
+from hmnet_lite.scoring.predict import photo_prior_predictor, segment_episode
 from hmnet_lite.training import zoo
 
 BACKBONES = ("resnet50", "vgg16")  # of the authors' checkpoints
@@ -32,7 +33,10 @@ def evaluate_on_photos(path: Path, options: Any, command: str) -> None:
     def predict(episode):
         return segment_episode(model, episode)
 
-    scores = evaluate({"all foreground": all_foreground, path.stem: predict}, episodes)
+    floors = {"all foreground": all_foreground}
+    if ours:  # (the authors' squares do not suit this backbone)
+        floors["prior mask"] = photo_prior_predictor(model.backbone, prior_threshold())
+    scores = evaluate({**floors, path.stem: predict}, episodes)
     seen = sorted(set(facts.get("classes", ())) & set(episodes.episodes.classes.values()))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

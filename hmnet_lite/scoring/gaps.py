@@ -72,11 +72,24 @@ def known_floors(
     view: Callable[[Sequence[CachedEpisode]], Sequence[CachedEpisode]] | None = None,
     progress: bool = True,
 ) -> dict[str, Predictor]:
-    """The floors of every report; the prior's threshold is chosen on training episodes."""
-    training = CachedFeatures(protocol.training(PRIOR_EPISODES), progress=progress)
-    seen = (view or _as_they_are)(training)
-    threshold = best_threshold([seen[i] for i in range(len(seen))])
+    """The floors of every report on the emoji."""
+    threshold = prior_threshold(protocol, view=view, progress=progress)
     return {**FLOORS, "prior mask": prior_predictor(threshold)}
+
+
+def prior_threshold(
+    protocol: Protocol | None = None,
+    *,
+    view: Callable[[Sequence[CachedEpisode]], Sequence[CachedEpisode]] | None = None,
+    progress: bool = True,
+) -> float:
+    """The threshold of the prior's floor, chosen on training episodes of the emoji.
+
+    Photographs take it too: choosing it on their classes would choose it on what is tested.
+    """
+    training = (protocol or Protocol()).training(PRIOR_EPISODES)
+    seen = (view or _as_they_are)(CachedFeatures(training, progress=progress))
+    return best_threshold([seen[i] for i in range(len(seen))])
 
 
 def misled_predictor(network: HMNet, episodes: Sequence[CachedEpisode], shown: str) -> Predictor:

@@ -22,7 +22,7 @@ from hmnet_lite.data.photos.pictures import BadImage
 from hmnet_lite.data.photos.protocol import PhotoProtocol
 from hmnet_lite.data.photos.sampler import PhotoEpisodes
 from hmnet_lite.files import write_json
-from hmnet_lite.machine import made_on
+from hmnet_lite.machine import commit, made_on
 from hmnet_lite.scoring.metrics import Scores
 from hmnet_lite.scoring.report import lay_out
 
@@ -95,7 +95,8 @@ class PhotoReport:
         self.protocol, self.scores = protocol, dict(scores)
         self.class_names = dict(episodes.episodes.classes)
         self.data, self.skipped = episodes.episodes.facts, list(episodes.skipped)
-        self.checkpoint, self.made = dict(checkpoint or {}), made_on()
+        self.checkpoint = dict(checkpoint or {})
+        self.made = {**made_on(), "commit": commit()}
         self._check()
 
     def _check(self) -> None:
@@ -175,6 +176,7 @@ class PhotoReport:
                         "fb_iou": scores.fb_iou,
                         "class_iou": {str(i): iou for i, iou in scores.class_iou.items()},
                         "sums": scores.to_dict(),
+                        "counts": scores.counts_to_dict(),
                     }
                     for method, scores in self.scores.items()
                 },
@@ -195,7 +197,12 @@ class PhotoReport:
             report.protocol = PhotoProtocol.from_dict(value["protocol"])
             report.class_names = {int(i): name for i, name in value["class_names"].items()}
             report.scores = {
-                method: Scores.from_dict(row["sums"]) for method, row in value["methods"].items()
+                method: (
+                    Scores.from_counts(row["counts"])
+                    if row.get("counts", {}).get("class_id")  # older reports have none
+                    else Scores.from_dict(row["sums"])
+                )
+                for method, row in value["methods"].items()
             }
             report.data, report.skipped = dict(value["data"]), list(value["skipped"])
             report.checkpoint, report.made = dict(value["checkpoint"]), dict(value["made"])

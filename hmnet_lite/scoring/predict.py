@@ -52,11 +52,27 @@ def prior_predictor(threshold: float) -> Predictor:
 def match_map(episode: CachedEpisode) -> np.ndarray:
     """The prior's best-match map at the picture's size, (H, W) in [0, 1]."""
     batch: Batch = stack([episode])
-    deep = batch.query.deep
-    masks = F.adaptive_avg_pool2d((batch.support_masks == 1).float(), deep.shape[-2:])
-    match = prior_maps(deep, batch.support, masks)[:, :1]
+    match = _match(batch.query.deep, batch.support, batch.support_masks)
     size = episode.query_mask.shape
     return F.interpolate(match, size, mode="bilinear", align_corners=False)[0, 0].numpy()
+
+
+def photo_prior_predictor(backbone: nn.Module, threshold: float) -> Callable[[Episode], np.ndarray]:
+    """(h, w) bool masks of the prior alone, straight from pictures, of the size that is scored.
+
+    Args:
+        backbone: gives `Features` for (batch, 3, side, side); on any device.
+        threshold: see `best_threshold`.
+    """
+    device = next(backbone.parameters()).device
+
+    @torch.inference_mode()
+    def predict(episode: Episode) -> np.ndarray:
+        query, support, masks = _tensors(episode, device)
+        deep = backbone(support[0]).deep[None]
+        return _at_own_size(_match(backbone(query).deep, deep, masks), episode) > threshold
+
+    return predict
 
 
 def best_threshold(episodes: Sequence[CachedEpisode]) -> float:
@@ -80,18 +96,32 @@ def segment_episode(model: nn.Module, episode: Episode) -> np.ndarray:
         episode: where it keeps its query's mask at the photograph's own size, the answer is
             resized to that (before the decision, as published) and the padding cut off.
     """
-    device = next(model.parameters()).device
-    logits = model(
-        to_tensor(episode.query_image)[None].to(device),
-        torch.stack([to_tensor(x) for x in episode.support_images])[None].to(device),
-        torch.from_numpy(episode.support_masks)[None].to(device),
-    )
-    if episode.query_label is None:
-        return _to_mask(logits, episode.query_mask.shape)
-    side, rows, columns = unfit(episode.query_label.shape)
-    logits = F.interpolate(logits, (side, side), mode="bilinear", align_corners=True)
-    logits = logits[..., rows, columns]
-    return (logits[0, 1] > logits[0, 0]).cpu().numpy()
+    logits = model(*_tensors(episode, next(model.parameters()).device))
+    return _at_own_size(logits[:, 1:] - logits[:, :1], episode) > 0
+
+
+def _match(deep: torch.Tensor, support: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """The prior's best-match map, (batch, 1, h, w), of deep features and support masks."""
+    shares = F.adaptive_avg_pool2d((masks == 1).float(), deep.shape[-2:])
+    return prior_maps(deep, support, shares)[:, :1]
+
+
+def _tensors(episode: Episode, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Query (1, 3, H, W), supports (1, K, 3, H, W) and their masks (1, K, H, W)."""
+    supports = torch.stack([to_tensor(x) for x in episode.support_images])[None]
+    masks = torch.from_numpy(episode.support_masks)[None]
+    return tuple(x.to(device) for x in (to_tensor(episode.query_image)[None], supports, masks))
+
+
+def _at_own_size(value: torch.Tensor, episode: Episode) -> np.ndarray:
+    """(1, 1, h, w) over the square → (height, width) over what is scored, the padding cut off."""
+    label = episode.query_label
+    if label is None:
+        size = episode.query_mask.shape
+        return F.interpolate(value, size, mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
+    side, rows, columns = unfit(label.shape)
+    value = F.interpolate(value, (side, side), mode="bilinear", align_corners=True)
+    return value[0, 0, rows, columns].cpu().numpy()
 
 
 def _to_mask(logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
 from hmnet_lite.files import write_json
-from hmnet_lite.machine import made_on
+from hmnet_lite.machine import commit, made_on
 from hmnet_lite.scoring.intervals import Difference, paired_difference
 from hmnet_lite.scoring.metrics import Scores
 
@@ -65,7 +65,7 @@ class Report:
         self.support_annotation = support_annotation  # "mask", or "box": filled bounding boxes
         self.class_names = dict(class_names or {})
         self.protocol: dict[str, Any] = {}  # all fields but gap, set by the first row
-        self.made = made_on()
+        self.made = {**made_on(), "commit": commit()}
         self.training: dict[str, Any] = {}  # how the methods were trained, in JSON's own types
 
     def add(

@@ -11,7 +11,6 @@ import dataclasses
 import json
 import os
 import shlex
-import subprocess
 import sys
 import warnings
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hmnet_lite.machine import made_on
+from hmnet_lite.machine import commit, made_on
 from hmnet_lite.tensors import DamagedFile, read_header, read_tensors, write_tensors
 from hmnet_lite.training import runs
 
@@ -115,18 +114,6 @@ def command() -> str:
         name = f"python -m {Path(sys.argv[0]).parent.name}"
         return " ".join([name, shlex.join(sys.argv[1:])]).strip()
     return shlex.join([name, *sys.argv[1:]])
-
-
-def commit() -> str | None:
-    """The commit of the checkout this package runs from; None outside one."""
-    try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty"],
-            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None
 
 
 # ---------------------------------------------------------------------------------------- inside

@@ -24,6 +24,7 @@ TINY = HMNetConfig(dim=16, depth=2, state=4)
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HMNET_LITE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("hmnet_lite.scoring.gaps.PRIOR_EPISODES", 4)
 
 
 @pytest.fixture
@@ -73,7 +74,9 @@ def test_a_network_is_not_tested_on_the_fold_it_was_trained_on(tmp_path, capsys)
 
 
 def test_evaluate_one_s_own_pictures_past_a_broken_one(tmp_path, own, monkeypatch, capsys):
-    monkeypatch.setattr(photos, "_load", lambda *_: ByColour())
+    model = ByColour()
+    model.backbone = HMNet(TINY).backbone
+    monkeypatch.setattr(photos, "_load", lambda *_: model)
     path = str(save_checkpoint(HMNet(TINY), tmp_path / "net.safetensors", classes=["cup"]))
     asked = ["evaluate", "--checkpoint", path, "--dataset", "folder", "--root", str(own)]
     asked += ["--image-size", "64", "--episodes", "15", "--seed", "4"]
@@ -82,6 +85,9 @@ def test_evaluate_one_s_own_pictures_past_a_broken_one(tmp_path, own, monkeypatc
     report = PhotoReport.from_json(tmp_path / "whole.json")
     assert report.table() in told.out and report.protocol.seed == 4
     assert report.scores["net"].miou > 0.93 > 0.5 > report.scores["all foreground"].miou
+    assert list(report.scores) == ["all foreground", "prior mask", "net"]
+    assert report.made["command"] == " ".join(["hmnet", *asked, "--out", f"{tmp_path}/whole.json"])
+    assert len(report.scores["net"].counts) == 15  # each episode's, for paired intervals
     assert "1 of 3 classes tested have the name of one the network was trained on" in told.out
     assert "evaluate" in told.err and "15" in told.err  # the progress bar
 
