@@ -13,7 +13,8 @@ from hmnet_lite.training.history import History
 from hmnet_lite.training.losses import segmentation_loss
 from hmnet_lite.training.metric import fit_metric
 from hmnet_lite.training.sources import ScenePairs, Shuffled, Source
-from hmnet_lite.training.trainer import Step, Trainer
+from hmnet_lite.training.trainer import Trainer
+from hmnet_lite.training.watching import Step
 
 __all__ = ["History", "Step", "TrainConfig", "segmentation_loss", "train"]
 

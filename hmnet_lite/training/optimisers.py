@@ -26,7 +26,9 @@ def make_optimisers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
             f"no parameter of {type(model).__name__} wants a gradient; unfreeze what is to be "
             "trained with requires_grad_()"
         )
-    fused = {"fused": True} if all(p.is_cuda for p in trained.values()) else {}
+    # one kernel for all parameters, not a Python loop over them
+    kinds = {p.device.type for p in trained.values()}
+    fused = {"fused": True} if kinds <= {"cuda", "cpu"} else {}
     if config.optimiser == "adamw":
         optimisers = [AdamW(_groups(trained, config), lr=config.learning_rate, **fused)]
     elif config.optimiser == "sgd":

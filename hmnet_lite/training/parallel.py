@@ -6,7 +6,9 @@ import signal
 from typing import Any
 
 import torch
-from torch import nn
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.sources import Source
@@ -38,6 +40,35 @@ def make_accelerator(model: nn.Module, config: TrainConfig):
     handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
     return Accelerator(cpu=device.type == "cpu", mixed_precision=config.precision,
                        kwargs_handlers=handlers)  # fmt: skip
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """Batch norm by the statistics of all processes' batches together.
+
+    torch's own for this works on GPUs alone.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        axes, count = (0, 2, 3), x.numel() // x.shape[1] * dist.get_world_size()
+        mean = all_reduce(x.float().sum(axes)) / count
+        apart = x.float() - mean[:, None, None]
+        variance = all_reduce(apart.square().sum(axes)) / count
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / max(count - 1, 1), self.momentum)
+        apart = apart * (variance + self.eps).rsqrt()[:, None, None]
+        return (apart * self.weight[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+
+def share_batch_norms(model: nn.Module) -> None:
+    """Turn the batch norms that are trained into shared ones, in place; names stay."""
+    for module in model.modules():
+        trained = any(p.requires_grad for p in module.parameters(recurse=False))
+        if type(module) is nn.BatchNorm2d and trained and module.momentum is not None:
+            module.__class__ = SharedBatchNorm
 
 
 class Batches:

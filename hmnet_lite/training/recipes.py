@@ -27,7 +27,8 @@ from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.metric import fit_metric
 from hmnet_lite.training.outputs import check_output, device_of_process
 from hmnet_lite.training.sources import ScenePairs, Shuffled, Source
-from hmnet_lite.training.trainer import Step, Trainer
+from hmnet_lite.training.trainer import Trainer
+from hmnet_lite.training.watching import Step
 
 #: the networks that `compare` puts side by side
 METHODS = {"HMNet-lite": HMNetConfig(), "without Mamba": HMNetConfig(depth=0)}

@@ -152,10 +152,17 @@ def _coins(numbers: Sequence[int], seed: int) -> Tensor:
 
 
 def mirrored(batch: Batch, query: Tensor, support: Tensor) -> Batch:
-    """Mirror left to right the queries and supports whose coin is True; (batch,) bool each."""
+    """Mirror left to right the queries and supports whose coin is True; (batch,) bool each.
+
+    On a CPU in place.
+    """
 
     def mirror(x: Tensor, coins: Tensor) -> Tensor:
-        return torch.where(coins.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
+        if x.device.type != "cpu":  # without asking the device which ones
+            return torch.where(coins.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
+        for row in coins.nonzero()[:, 0].tolist():
+            x[row] = x[row].flip(-1)
+        return x
 
     return Batch(
         type(batch.query)(*(mirror(x, query) for x in batch.query)),

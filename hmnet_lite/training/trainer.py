@@ -13,9 +13,8 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.history import History
 from hmnet_lite.training.losses import episode_loss
 from hmnet_lite.training.optimisers import MovingAverage, make_optimisers, set_rate
-from hmnet_lite.training.parallel import Batches, make_accelerator
+from hmnet_lite.training.parallel import Batches, make_accelerator, share_batch_norms
 from hmnet_lite.training.runs import (
     RunFolder,
     below,
@@ -39,27 +38,10 @@ from hmnet_lite.training.runs import (
 )
 from hmnet_lite.training.signals import StopAsked, Stopped
 from hmnet_lite.training.sources import Source
+from hmnet_lite.training.watching import Step, flat, log_writer, progress_bar
 
 Loss = Callable[[nn.Module, Any], tuple[Tensor, dict[str, Tensor]]]
 READ_EVERY = 20  # steps a GPU runs ahead before its numbers are read
-
-
-@dataclass(frozen=True)
-class Step:
-    """What callbacks get after a step.
-
-    Attributes:
-        number: of the step, from 1.
-        done: share of the budget that is spent.
-        loss, metrics: the step's numbers.
-        model: the network, with the weights of the moment.
-    """
-
-    number: int
-    done: float
-    loss: float
-    metrics: dict[str, float]
-    model: nn.Module
 
 
 class Trainer:
@@ -111,6 +93,8 @@ class Trainer:
                 f"a batch of {config.batch} cannot be shared equally by {count} processes; "
                 f"expected a multiple of {count}"
             )
+        if count > 1:
+            share_batch_norms(model)
         self._objective = self._accelerator.prepare(_Objective(model, loss))
         self._steppers = [self._accelerator.prepare(o) for o in self._optimisers]
         identity = {
@@ -151,7 +135,7 @@ class Trainer:
         self._begin(resume)
         stop = StopAsked(self._accelerator) if self._run else nullcontext()
         self.model.train()
-        with stop, self._bar() as bar, self._writer() as writer:
+        with stop, self._watched() as (bar, writer):
             batches = Batches(self.source, self.config, self._accelerator)
             pending, began = [], None
             before = self.history.seconds[-1] if self.history.steps else 0.0
@@ -189,7 +173,8 @@ class Trainer:
             optimiser.zero_grad(set_to_none=True)
         self._accelerator.backward(loss)
         parameters = [p for o in self._optimisers for g in o.param_groups for p in g["params"]]
-        norm = self._accelerator.clip_grad_norm_(parameters, self.config.clip)
+        self._accelerator.unscale_gradients()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.clip, foreach=True)
         finite = torch.isfinite(norm) & torch.isfinite(loss.detach())
         if norm.is_cuda and self._accelerator.scaler is None:
             for optimiser in self._optimisers:  # fused kernels skip by themselves: nothing waits
@@ -255,7 +240,7 @@ class Trainer:
         batch = Batches(self.source, self.config, self._accelerator).get(step)
         path = self._run.folder / f"broken-step-{step:08d}.safetensors"
         try:
-            write_tensors(path, _flat(batch), {"kind": "batch", "step": str(step)})
+            write_tensors(path, flat(batch), {"kind": "batch", "step": str(step)})
         except OSError as error:
             return f" (its batch could not be kept: {error})"
         return f", its batch is in {path}"
@@ -354,34 +339,19 @@ class Trainer:
         if self._accelerator.device.type == "cuda":
             torch.cuda.synchronize()
 
+    @contextmanager
+    def _watched(self) -> Iterator[tuple[Any, Any]]:
+        shown = self.is_main and self.progress
+        logs = self.tensorboard if self.is_main else None
+        with progress_bar(self.config, self._step, shown) as bar, log_writer(logs) as writer:
+            yield bar, writer
+
     def _gathered(self, states: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         if self._accelerator.num_processes == 1:
             return [states]
         from accelerate.utils import gather_object
 
         return gather_object([states])
-
-    def _bar(self):
-        from tqdm.auto import tqdm
-
-        unit, total = (
-            ("steps", self.config.steps)
-            if self.config.steps
-            else ("s", max(round(60 * self.config.minutes), 1))
-        )
-        hidden = not (self.progress and self._accelerator.is_main_process)
-        start = self._step if self.config.steps else 0
-        layout = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit}"
-        layout += ", {remaining} left{postfix}"
-        return tqdm(total=total, initial=start, unit=unit, bar_format=layout, disable=hidden,
-                    desc="training")  # fmt: skip
-
-    def _writer(self):
-        if not self.tensorboard or not self._accelerator.is_main_process:
-            return nullcontext()
-        from torch.utils.tensorboard import SummaryWriter
-
-        return SummaryWriter(str(self.tensorboard))
 
 
 class _Objective(nn.Module):
@@ -393,20 +363,3 @@ class _Objective(nn.Module):
 
     def forward(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
         return self.loss(self.model, batch)
-
-
-def _flat(value: Any, name: str = "batch") -> dict[str, Tensor]:
-    """Every tensor of a batch, by where it is in it."""
-    if isinstance(value, Tensor):
-        return {name: value}
-    if isinstance(value, dict):
-        items = value.items()
-    elif hasattr(value, "_asdict"):
-        items = value._asdict().items()
-    elif hasattr(value, "__dict__"):
-        items = vars(value).items()
-    elif isinstance(value, list | tuple):
-        items = enumerate(value)
-    else:
-        return {}
-    return {n: x for key, v in items for n, x in _flat(v, f"{name}.{key}").items()}

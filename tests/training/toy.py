@@ -13,12 +13,15 @@ class ToyNet(nn.Module):
         self.one, self.two = nn.Linear(8, 16), nn.Linear(16, 8)
         self.unused = nn.Linear(2, 2)  # as the last block's support half: no way to the loss
         self.drop = nn.Dropout(dropout)
+        self.norm = nn.BatchNorm2d(16)  # its statistics are those of the whole batch
         with torch.no_grad():
             for p in self.parameters():
                 p.copy_(torch.randn(p.shape, generator=generator) / 4)
+            self.norm.weight.add_(1)
 
     def forward(self, x):
-        return self.two(self.drop(torch.relu(self.one(x))))
+        x = self.norm(self.one(x)[..., None, None])[..., 0, 0]
+        return self.two(self.drop(torch.relu(x)))
 
 
 class ToySource:
