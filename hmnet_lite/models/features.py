@@ -36,7 +36,8 @@ class CachedEpisode:
     support: Tensor  # (K, 112, H/16, W/16), float16
     query_mask: np.ndarray  # (H, W) uint8 of {0, 1, 255}
     support_masks: np.ndarray  # (K, H, W) uint8 of {0, 1, 255}
-    query_objects: np.ndarray  # (H, W) uint8 of {0, 1}
+    query_objects: np.ndarray | None  # (H, W) uint8 of {0, 1}; None: not labelled
+    query_label: np.ndarray | None = None  # (h, w) uint8 of {0, 1, 255}, as in `Episode`
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +99,7 @@ class CachedFeatures(Sequence):
             self._shards[shard] = self._cache.read(self._spans[shard])
         x = {name: values[row] for name, values in self._shards[shard].items()}
         size = tuple(x["size"].tolist())
+        labelled_whole = not hasattr(self.episodes, "label")  # photographs know the target alone
         return CachedEpisode(
             index=index,
             class_id=int(x["class_id"]),
@@ -105,7 +107,8 @@ class CachedFeatures(Sequence):
             support=x["support_deep"],
             query_mask=_unpack(x["query_mask"].numpy(), size),
             support_masks=_unpack(x["support_masks"].numpy(), size),
-            query_objects=_unpack(x["query_objects"].numpy(), size),
+            query_objects=_unpack(x["query_objects"].numpy(), size) if labelled_whole else None,
+            query_label=None if labelled_whole else self.episodes.label(index),
         )
 
     def batch(self, indices: Sequence[int], device: str | torch.device = "cpu") -> Batch:

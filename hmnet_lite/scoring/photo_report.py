@@ -147,6 +147,13 @@ class PhotoReport:
                 f"network was trained on, so this is no few-shot score: {', '.join(seen[:10])}"
                 f"{', ...' * (len(seen) > 10)}"
             )
+        left_out = self.data.get("left_out", [])
+        if left_out:
+            files = sorted({bad["file"] for bad in left_out})
+            lines.append(
+                f"{len(files)} files cannot be used and were left out, so episodes are drawn from "
+                f"the rest: {', '.join(files[:5])}{', ...' * (len(files) > 5)}"
+            )
         if self.skipped:
             files = sorted({skip["file"] for skip in self.skipped})
             lines.append(

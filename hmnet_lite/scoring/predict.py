@@ -35,7 +35,8 @@ def model_predictor(model: HMNet, *, mixer_support: Shown | None = None) -> Pred
         batch = stack([episode], device)
         given = (batch.query, batch.support, batch.support_masks)
         shown = {} if mixer_support is None else {"mixer_support": mixer_support(episode)}
-        return _to_mask(model.segment(*given, **shown), episode.query_mask.shape)
+        logits = model.segment(*given, **shown)
+        return _at_own_size(logits[:, 1:] - logits[:, :1], episode) > 0
 
     return predict
 
@@ -50,11 +51,10 @@ def prior_predictor(threshold: float) -> Predictor:
 
 
 def match_map(episode: CachedEpisode) -> np.ndarray:
-    """The prior's best-match map at the picture's size, (H, W) in [0, 1]."""
+    """The prior's best-match map at the size that is scored, (H, W) in [0, 1]."""
     batch: Batch = stack([episode])
     match = _match(batch.query.deep, batch.support, batch.support_masks)
-    size = episode.query_mask.shape
-    return F.interpolate(match, size, mode="bilinear", align_corners=False)[0, 0].numpy()
+    return _at_own_size(match, episode)
 
 
 def photo_prior_predictor(backbone: nn.Module, threshold: float) -> Callable[[Episode], np.ndarray]:
@@ -113,17 +113,12 @@ def _tensors(episode: Episode, device: torch.device) -> tuple[torch.Tensor, ...]
     return tuple(x.to(device) for x in (to_tensor(episode.query_image)[None], supports, masks))
 
 
-def _at_own_size(value: torch.Tensor, episode: Episode) -> np.ndarray:
+def _at_own_size(value: torch.Tensor, episode: Episode | CachedEpisode) -> np.ndarray:
     """(1, 1, h, w) over the square → (height, width) over what is scored, the padding cut off."""
-    label = episode.query_label
+    square, label = episode.query_mask.shape, episode.query_label
+    value = F.interpolate(value, square, mode="bilinear", align_corners=False)
     if label is None:
-        size = episode.query_mask.shape
-        return F.interpolate(value, size, mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
+        return value[0, 0].cpu().numpy()
     side, rows, columns = unfit(label.shape)
     value = F.interpolate(value, (side, side), mode="bilinear", align_corners=True)
     return value[0, 0, rows, columns].cpu().numpy()
-
-
-def _to_mask(logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-    logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-    return (logits[0, 1] > logits[0, 0]).cpu().numpy()

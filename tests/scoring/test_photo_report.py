@@ -217,7 +217,7 @@ def test_features_of_photographs_are_cached_as_training_needs(own, tmp_path):
     data = protocol().training(5, own, progress=False)
     cached = CachedFeatures(data, folder=tmp_path / "features", workers=1, progress=False)
     batch = cached.batch([0, 4])
-    assert batch.query.deep.shape == (2, 112, 4, 4) and batch.query_masks.shape == (2, 64, 64)
+    assert batch.query.deep.shape == (2, 384, 4, 4) and batch.query_masks.shape == (2, 64, 64)
     assert np.array_equal(cached[3].support_masks, data[3].support_masks)
     again = protocol().training(5, own, progress=False)
     assert CachedFeatures(again, folder=tmp_path / "features").folder == cached.folder

@@ -26,7 +26,7 @@ from hmnet_lite.data.episode import IGNORE, Episode
 from hmnet_lite.data.fields import integer, one_of
 from hmnet_lite.data.photos.listing import Item, Listing, make_listing
 from hmnet_lite.data.photos.masks import MaskFormat
-from hmnet_lite.data.photos.pictures import BadImage, read_picture
+from hmnet_lite.data.photos.pictures import BadImage, picture_size, read_picture
 from hmnet_lite.data.photos.transform import augment, boxes, fit
 from hmnet_lite.data.stream import Stream
 
@@ -212,6 +212,19 @@ class PhotoEpisodes(Sequence):
                 supports.append(item)
         return class_id, query, supports
 
+    def label(self, index: int) -> np.ndarray | None:
+        """The query's mask at its own size, `Episode.query_label`; reads no picture but the head.
+
+        Raises:
+            BadImage: the mask cannot be used.
+        """
+        if self.split == "train":
+            return None
+        class_id, query, _ = self.plan(index)
+        item = self.listing.items[query]
+        size = picture_size(item.image, upright=self.source.upright)
+        return self._own_mask(item, class_id, size)
+
     @property
     def fingerprint(self) -> str:
         """Hex SHA-256 of everything that decides an episode: arguments and files.
@@ -251,12 +264,8 @@ class PhotoEpisodes(Sequence):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A picture in its square, the class's mask there, and the mask at its own size."""
         item = self.listing.items[position]
-        upright = self.source.upright
-        image = read_picture(item.image, upright=upright)
-        ids = self.source.masks.read(item.mask, image.shape[:2], upright=upright)
-        wanted = class_id if item.class_id is None else 1
-        label = (ids == wanted).astype(np.uint8)
-        label[ids == IGNORE] = IGNORE
+        image = read_picture(item.image, upright=self.source.upright)
+        label = self._own_mask(item, class_id, image.shape[:2])
         if self.split == "test":
             square, mask = fit(image, label, self.image_size)
         else:
@@ -268,6 +277,12 @@ class PhotoEpisodes(Sequence):
                 f"{self.image_size} pixels. Mend: raise small_object or image_size",
             )
         return square, mask, label
+
+    def _own_mask(self, item: Item, class_id: int, size: tuple[int, int]) -> np.ndarray:
+        ids = self.source.masks.read(item.mask, size, upright=self.source.upright)
+        label = (ids == (class_id if item.class_id is None else 1)).astype(np.uint8)
+        label[ids == IGNORE] = IGNORE
+        return label
 
     def _annotated(self, mask: np.ndarray) -> np.ndarray:
         return boxes(mask) if self.support_annotation == "box" else mask
