@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -47,6 +48,31 @@ class MambaMixer(nn.Module):
                 last = getattr(block, f"mlp_{kind}")[-1]
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(last.bias)
+
+    @torch.no_grad()
+    def start_matching(self) -> None:
+        """Begin as a matcher: what the query reads resembles what the support wrote.
+
+        The support goes through copies of the query's parts, convolutions begin close to the pixel
+        itself, hybrid blocks read in the directions they write (C = B), forget slowly and lean
+        little on their skip. Ours: the paper says nothing about a start.
+        """
+        for block in self.blocks:
+            conv = block.conv_query
+            conv.weight.mul_(0.2)
+            conv.weight[:, 0, 1, 1] += 1
+            conv.bias.zero_()
+            for part in ("in", "conv", "mlp", "out"):
+                ours, theirs = (getattr(block, f"{part}_{k}") for k in ("support", "query"))
+                ours.load_state_dict(theirs.state_dict())
+            if not block.reads_support:
+                continue
+            ssm = block.ssm
+            written = slice(ssm.rank, ssm.rank + ssm.state)
+            ssm.select[:, written] *= 2
+            ssm.select[:, ssm.rank + ssm.state :] = ssm.select[:, written]
+            ssm.D.fill_(0.1)
+            ssm.A_log.copy_(torch.log(torch.arange(1, ssm.state + 1) / 8).expand_as(ssm.A_log))
 
     def forward(self, query: Tensor, support: Tensor) -> Tensor:
         """Mix the support into the query.

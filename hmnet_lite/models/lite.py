@@ -30,6 +30,7 @@ from hmnet_lite.models.decoder import Decoder
 from hmnet_lite.models.evidence import KINDS, evidence_maps
 from hmnet_lite.models.metric import Metric
 from hmnet_lite.models.prior import masked_mean
+from hmnet_lite.models.zoom import zoom
 from hmnet_lite.precision import exact, in_full
 from hmnet_lite.record import record
 
@@ -48,6 +49,10 @@ class HMNetConfig(MixerConfig):
             the prior are shortcuts: with them the support reaches the query without the mixer.
         prior: who is shown the evidence maps: "both" the merge before the mixer and the decoder,
             the "decoder" alone, or "none".
+        zoom: show the mixer supports cut to the box of their class and enlarged.
+        start: how the mixer begins: "silent", adding nothing, so that training starts from the
+            network without Mamba; or "matching", as a matcher of query and support (see
+            `start_matching`): beside no shortcut a random mixer hardly begins to learn.
 
     Raises:
         ValueError: as `MixerConfig`; no such backbone; a dim that is no multiple of 16.
@@ -56,6 +61,8 @@ class HMNetConfig(MixerConfig):
     backbone: str = "efficientnet_lite0"
     prototype: bool = True
     prior: Literal["both", "decoder", "none"] = "both"
+    zoom: bool = False
+    start: Literal["silent", "matching"] = "silent"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,6 +74,8 @@ class HMNetConfig(MixerConfig):
             raise ValueError(f"dim={self.dim}; expected a positive multiple of 16")
         if self.prior not in ("both", "decoder", "none"):
             raise ValueError(f"prior={self.prior!r}; expected both, decoder or none")
+        if self.start not in ("silent", "matching"):
+            raise ValueError(f"start={self.start!r}; expected silent or matching")
 
 
 class HMNet(nn.Module):
@@ -84,12 +93,15 @@ class HMNet(nn.Module):
         self.metric = Metric(self.backbone.deep_parts)
         evidence = KINDS * (len(self.backbone.deep_parts) + 1)
         self.evidence_norm = nn.BatchNorm2d(evidence, momentum=0.05)
-        self.reduce_query = nn.Sequential(nn.Conv2d(deep, dim, 1), nn.ReLU())
-        self.reduce_support = nn.Sequential(nn.Conv2d(deep, dim, 1), nn.ReLU())
+        for kind in ("query", "support"):
+            signed = config.start == "matching"  # a matcher's embedding has both signs
+            bend = nn.Identity() if signed else nn.ReLU()
+            self.add_module(f"reduce_{kind}", nn.Sequential(nn.Conv2d(deep, dim, 1), bend))
         self.merge_query = nn.Conv2d(2 * dim + evidence, dim, 1, bias=False)
         self.merge_support = nn.Conv2d(2 * dim + 1, dim, 1, bias=False)
         self.mixer = MambaMixer(config)
-        self.mixer.start_silent()
+        if config.start == "silent":
+            self.mixer.start_silent()
         self.digest = nn.Conv2d(evidence, DIGEST, 1)
         self.decoder = Decoder(dim, self.backbone.fine_channels, DIGEST)
 
@@ -162,12 +174,43 @@ class HMNet(nn.Module):
             with torch.no_grad(), exact(support):
                 supports = self.metric(mixer_support[0])
             shown = self._reduce(supports)
-        s = self._support_map(shown, shares.to(shown.dtype), q)
+        shares = shares.to(shown.dtype)
+        if self.config.zoom:
+            cut = zoom(shown.flatten(0, 1), shares.flatten(0, 1))
+            shown, shares = (x.unflatten(0, shares.shape[:2]) for x in cut)
+        s = self._support_map(shown, shares, q)
 
         mixed = self.mixer(q, s)
         record(prior=prior, prototype=prototype, query_in=q, support_in=s, query_out=mixed)
         hint = nothing if self.config.prior == "none" else evidence
         return self.decoder(F.relu(mixed), query.fine, self.digest(hint))
+
+    @torch.no_grad()
+    def start_matching(self, objects: Tensor, classes: Tensor) -> None:
+        """Begin as a matcher: query and support embedded alike, the mixer reading what it wrote.
+
+        The embedding is Fisher's: the directions in which the classes' means differ most, in the
+        metric, which must be fitted before. Ours; the paper says nothing about a start.
+
+        Args:
+            objects, classes: as in `Metric.fit`.
+        """
+        x = torch.cat([y[..., 0, 0] for y in self.metric(objects[..., None, None])], dim=1)
+        kinds, members = classes.unique(return_inverse=True)
+        means = torch.stack([x[members == k].mean(0) for k in range(len(kinds))])
+        dim = self.config.dim
+        axes = torch.linalg.svd(means - means.mean(0), full_matrices=False).Vh[:dim]
+        seen = x @ axes.T
+        for reduce in (self.reduce_query[0], self.reduce_support[0]):
+            reduce.weight.zero_()
+            reduce.weight[: len(axes), :, 0, 0] = axes / seen.std()
+            reduce.bias.zero_()
+            reduce.bias[: len(axes)] = -seen.mean(0) / seen.std()
+        for merge in (self.merge_query, self.merge_support):
+            merge.weight.zero_()
+            merge.weight[:, :dim, 0, 0] = torch.eye(dim)
+        nn.init.normal_(self.merge_support.weight[:, -1], std=0.7)  # where the class is
+        self.mixer.start_matching()
 
     def _reduce(self, supports: list[Tensor]) -> Tensor:
         s = torch.cat(supports, dim=2).to(self.merge_support.weight.dtype)  # (b, k, channels, h, w)

@@ -59,7 +59,7 @@ class TrainConfig:
     warm_up: float = 0.05
     clip: float = 1.0
     precision: str = "no"
-    ema: float | None = None
+    ema: float | None = 0.999
     patience: int = 20
     checkpoint_every: int = 500
     keep: int = 2

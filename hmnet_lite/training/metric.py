@@ -18,6 +18,7 @@ _BATCH = 50
 def fit_metric(model: nn.Module, source: Source) -> bool:
     """Fit the model's metric, where it has one, to base classes; says whether it was.
 
+    A network that begins as a matcher begins here, for its embedding is made from the same objects.
     Nothing is drawn at random: the same source gives the same metric.
 
     Args:
@@ -33,6 +34,8 @@ def fit_metric(model: nn.Module, source: Source) -> bool:
     else:
         return False
     model.metric.fit(objects, classes)
+    if model.config.start == "matching":
+        model.start_matching(objects, classes)
     return True
 
 

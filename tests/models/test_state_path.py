@@ -1,0 +1,102 @@
+"""The support by the state alone: zoom, the matching start, and who is listened to."""
+
+import pytest
+import torch
+
+from hmnet_lite import HMNet, HMNetConfig
+from hmnet_lite.models.backbones import Features
+from hmnet_lite.models.zoom import zoom
+from hmnet_lite.record import Recorder
+
+ALONE = HMNetConfig(
+    dim=16, state=4, recap_ratio=2, prototype=False, prior="none", zoom=True, start="matching",
+    detach_support_state=False,
+)  # fmt: skip
+
+
+def test_zoom_cuts_the_box_with_its_margin():
+    columns = torch.arange(16.0).expand(1, 1, 16, 16)
+    shares = torch.zeros(1, 16, 16)
+    shares[:, 4:8, 6:14] = 1
+    cut, covered = zoom(columns, shares)
+    # the box runs from column 6 to 14 and is 8 · 1.15 wide; cells are looked at in their middles
+    expected = 10 - 0.5 + 8 * 1.15 * (torch.arange(16) + 0.5 - 8) / 16
+    torch.testing.assert_close(cut[0, 0, 5], expected)
+    assert covered[0, 4:12, 4:12].min() > 0.999
+
+
+def test_zoom_of_nothing_is_everything():
+    maps = torch.randn(2, 3, 8, 8)
+    cut, covered = zoom(maps, torch.zeros(2, 8, 8))
+    torch.testing.assert_close(cut, maps)
+    assert covered.abs().max() == 0
+
+
+@pytest.fixture(scope="module")
+def objects():
+    """Twelve classes that differ, each drawn eight times."""
+    g = torch.Generator().manual_seed(0)
+    centres = torch.randn(12, 384, generator=g)
+    classes = torch.arange(12).repeat_interleave(8)
+    return centres[classes] + 0.5 * torch.randn(96, 384, generator=g), classes
+
+
+def features(classes, objects, seed=0):
+    """A query that shows class 0 on the left and 1 on the right; supports that show `classes`."""
+    g = torch.Generator().manual_seed(seed)
+    pick = [objects[0][8 * c : 8 * c + 8] for c in range(12)]
+    left, right = pick[0][0], pick[1][0]
+    query = torch.cat([left.view(1, -1, 1, 1).expand(-1, -1, 8, 4),
+                       right.view(1, -1, 1, 1).expand(-1, -1, 8, 4)], dim=3)  # fmt: skip
+    query = query + 0.1 * torch.randn(query.shape, generator=g)
+    support = torch.stack([pick[c][1] for c in classes]).view(-1, 1, 384, 1, 1).expand(
+        -1, -1, -1, 8, 8
+    )  # fmt: skip
+    masks = torch.zeros(len(classes), 1, 128, 128)
+    masks[..., 32:96, 32:96] = 1
+    fine = torch.zeros(1, 40, 16, 16)
+    return Features(fine, query), support, masks
+
+
+def test_a_matching_start_already_tells_the_class_from_another(objects):
+    """Untrained, the mixed query differs most, between two supports, where one of them is."""
+    torch.manual_seed(0)
+    model = HMNet(ALONE).eval()
+    model.metric.fit(*objects)
+    model.start_matching(*objects)
+    out = []
+    with torch.no_grad():
+        for c in (0, 1):
+            query, support, masks = features([c], objects)
+            with Recorder() as seen:
+                model.segment(query, support, masks)
+            out.append(seen.blocks[1]["srm_query"][0])
+    apart = (out[0] - out[1]).norm(dim=0)
+    assert apart.mean() > 0.05 * out[0].norm(dim=0).mean()
+
+
+@pytest.mark.parametrize("shown", [1, None])
+def test_the_mixer_may_be_shown_another_support(objects, shown):
+    torch.manual_seed(0)
+    model = HMNet(ALONE).eval()
+    model.metric.fit(*objects)
+    model.start_matching(*objects)
+    query, support, masks = features([0], objects)
+    _, other, same_masks = features([1], objects)
+    swapped = (other, same_masks) if shown else (support, torch.zeros_like(masks))
+    with torch.no_grad():
+        right = model.segment(query, support, masks)
+        assert torch.equal(model.segment(query, support, masks, (support, masks)), right)
+        assert not torch.equal(model.segment(query, support, masks, swapped), right)
+        if shown:  # the state is the only way: it is as if the other had been the support
+            assert torch.equal(
+                model.segment(query, other, same_masks),
+                model.segment(query, support, masks, swapped),
+            )
+
+
+def test_starts_and_priors_are_checked():
+    with pytest.raises(ValueError, match=r"start='loud'; expected silent or matching"):
+        HMNetConfig(start="loud")
+    with pytest.raises(ValueError, match=r"prior='some'; expected both, decoder or none"):
+        HMNetConfig(prior="some")
