@@ -80,7 +80,7 @@ class ScenePairs:
     """
 
     def __init__(self, bank: SceneBank, *, shots: int = 1, same_style: float = 0.35,
-                 least: tuple[float, float] = (0.015, 0.02), stride: int = 2):  # fmt: skip
+                 least: tuple[float, float] = (0.015, 0.02), stride: int = 4):  # fmt: skip
         self.bank, self.same_style, self.least, self.stride = bank, same_style, least, stride
         self.shots, self.classes = shots, bank.classes
         self.fingerprint = f"pairs {bank.fingerprint} {shots} {same_style} {least} {stride}"
