@@ -7,7 +7,7 @@ hmnet train --dataset folder --root pictures --out mine.safetensors
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,6 +31,8 @@ class Own:
 
     dataset: Literal["emoji", "pascal", "coco", "fss1000", "folder"] = "emoji"
     """What to learn from."""
+    all_classes: bool = False
+    """Emoji: learn all 80 classes, for pictures of your own; none is left to test on."""
     root: Annotated[str | None, arg(metavar="FOLDER")] = None
     """Photographs: the folder of the data set."""
     training_episodes: int = recipes.EPISODES
@@ -65,8 +67,16 @@ def run(options: Options, command: str) -> None:
     check_episodes(options.training_episodes, budget)
     if options.dataset == "emoji":
         data.refuse_photo_options(options)
+        if options.all_classes and options.fold is not None:
+            raise ValueError(
+                f"--all-classes leaves no fold to test on; leave out --fold {options.fold}"
+            )
         protocol = data.emoji_protocol(options)
+        if options.all_classes:
+            protocol = replace(protocol, fold=None)
     else:
+        if options.all_classes:
+            raise ValueError("--all-classes is for the emoji; photographs: leave out --fold")
         size = {} if options.image_size else {"image_size": data.LITE_SIZE}
         protocol = data.photo_protocol(options, **size)
     data.check_lite_size(protocol.image_size)

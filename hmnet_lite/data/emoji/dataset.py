@@ -54,7 +54,8 @@ class EmojiEpisodes:
     at the same index, which makes their scores comparable pair by pair.
 
     Args:
-        fold: 0..3. Its 20 classes are novel, the other 60 are base classes.
+        fold: 0..3. Its 20 classes are novel, the other 60 are base classes. None: all 80 are base
+            classes, to learn from before other people's pictures; there is nothing to test.
         split: "train": every object drawn, target or distractor, is of a base class, on training
             backgrounds. "test": targets are novel; a distractor may be of any class except the
             target's, as in a photograph; test backgrounds.
@@ -83,7 +84,7 @@ class EmojiEpisodes:
 
     def __init__(
         self,
-        fold: int,
+        fold: int | None,
         split: str,
         *,
         gap: str,
@@ -95,8 +96,13 @@ class EmojiEpisodes:
         occlusion: float | None = None,
         scale: tuple[float, float] | None = None,
     ) -> None:
-        self.fold = integer("fold", fold, 0, FOLDS - 1)
+        self.fold = None if fold is None else integer("fold", fold, 0, FOLDS - 1)
         self.split = one_of("split", split, SPLITS)
+        if self.fold is None and split == "test":
+            raise ValueError(
+                "fold is None, with which every class is learned and none is left to test on; "
+                f"expected 0 to {FOLDS - 1} for split='test'"
+            )
         self.gap = one_of("gap", gap, GAPS)
         if split == "train" and gap not in TRAINING_GAPS:
             raise ValueError(

@@ -39,7 +39,8 @@ class Protocol(Record):
 
     Args:
         dataset: which benchmark; "emoji" is Emoji-20i. Photographs have a `PhotoProtocol`.
-        fold: 0 to 3. Its classes are novel: met in testing only.
+        fold: 0 to 3. Its classes are novel: met in testing only. None: all classes are learned and
+            none is tested.
         episodes: how many test episodes.
         seed: decides the test episodes. It is *not* the seed of a training run.
         shots: labelled support images in an episode.
@@ -58,7 +59,7 @@ class Protocol(Record):
     """
 
     dataset: str = "emoji"
-    fold: int = 0
+    fold: int | None = 0
     episodes: int = 1000
     seed: int = 321
     shots: int = 1
@@ -72,7 +73,8 @@ class Protocol(Record):
     def __post_init__(self) -> None:
         one_of("dataset", self.dataset, DATASETS)
         one_of("gap", self.gap, GAPS)
-        self.keep_integer("fold", 0, FOLDS - 1)
+        if self.fold is not None:
+            self.keep_integer("fold", 0, FOLDS - 1)
         self.keep_integer("episodes", 1)
         self.keep_integer("seed", 0, 2**32 - 1)
         self.keep_integer("shots", 1)

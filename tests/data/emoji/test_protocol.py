@@ -200,3 +200,11 @@ def test_gap_alone_changes_the_style_and_nothing_else():
 def test_the_benchmark_s_narrower_limits_are_told_when_it_is_built():
     with pytest.raises(ValueError, match="image_size is 32; expected 64 to 512"):
         Protocol(image_size=32).build()
+
+
+def test_without_a_fold_every_class_is_learned_and_none_tested():
+    protocol = Protocol(fold=None)
+    assert sorted(protocol.training(4).classes) == list(range(1, 81))
+    with pytest.raises(ValueError, match=r"fold is None, .* none is left to test on"):
+        protocol.build()
+    assert Protocol.from_dict(protocol.to_dict()) == protocol
