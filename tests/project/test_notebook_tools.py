@@ -29,11 +29,13 @@ def test_cleaning_strips_what_changes_and_keeps_the_rest():
     outputs = [
         new_output("stream", name="stderr", text="100%|####| 3/3 [00:01]"),
         new_output("execute_result", {"text/plain": "<Axes at 0x7f12ab>"}, execution_count=7),
+        new_output("stream", text=f"kept in {Path.home()}/.cache"),
     ]
     timed = {"tags": ["nbval-check-output"], "execution": {"iopub.execute_input": "12:00"}}
     cell = new_code_cell("1", execution_count=7, outputs=outputs, metadata=timed)
     notebook = notebooks.strip(new_notebook(cells=[cell], metadata={"widgets": {}, "vscode": 1}))
-    (output,) = notebook.cells[0].outputs
+    output, printed = notebook.cells[0].outputs
+    assert printed.text == "kept in ~/.cache"
     assert output["data"] == {"text/plain": "<Axes>"}
     assert output.execution_count is None and notebook.cells[0].execution_count is None
     assert notebook.cells[0].metadata == {"tags": ["nbval-check-output"]}
