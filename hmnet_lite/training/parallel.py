@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.sources import Source
@@ -42,6 +41,22 @@ def make_accelerator(model: nn.Module, config: TrainConfig):
                        kwargs_handlers=handlers)  # fmt: skip
 
 
+class _Summed(torch.autograd.Function):
+    """Sum over processes; so is its gradient."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
 class SharedBatchNorm(nn.BatchNorm2d):
     """Batch norm by the statistics of all processes' batches together.
 
@@ -52,9 +67,9 @@ class SharedBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         axes, count = (0, 2, 3), x.numel() // x.shape[1] * dist.get_world_size()
-        mean = all_reduce(x.float().sum(axes)) / count
+        mean = _Summed.apply(x.float().sum(axes)) / count
         apart = x.float() - mean[:, None, None]
-        variance = all_reduce(apart.square().sum(axes)) / count
+        variance = _Summed.apply(apart.square().sum(axes)) / count
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)
