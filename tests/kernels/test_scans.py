@@ -125,7 +125,7 @@ def test_non_contiguous_inputs_of_a_recap():
 @pytest.mark.parametrize("where", KERNELS)
 def test_recap_equals_rescanning_the_support(where):
     """h ← P h + S with P = exp(A ΣΔ), S the support's last state: the support scanned again
-    (DESIGN: recap is an affine map)."""
+    (a recap is an affine map)."""
     sizes = {"channels": 3, "state": 4} if INTERPRETED else {}
     x, support = problem(length=40, seed=3, **sizes), problem(length=10, seed=4, **sizes)
     for k in ("A", "D", "delta_bias"):
