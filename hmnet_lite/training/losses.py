@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+#: (model, batch) → loss, and the metrics of the progress bar by name
+Loss = Callable[[nn.Module, Any], tuple[Tensor, dict[str, Tensor]]]
 
 
 def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from hmnet_lite.training.config import TrainConfig
+from hmnet_lite.training.losses import Loss
 from hmnet_lite.training.sources import Source
 
 
@@ -158,3 +159,14 @@ def to_device(value: Any, device: torch.device) -> Any:
 def _start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains
     torch.set_num_threads(1)
+
+
+class Objective(nn.Module):
+    """Model and loss as one module: what several processes synchronise is its forward."""
+
+    def __init__(self, model: nn.Module, loss: Loss):
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.loss(self.model, batch)

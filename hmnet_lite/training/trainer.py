@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from hmnet_lite.tensors import write_tensors
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.history import History
-from hmnet_lite.training.losses import episode_loss
+from hmnet_lite.training.losses import Loss, episode_loss
 from hmnet_lite.training.optimisers import MovingAverage, make_optimisers, set_rate
-from hmnet_lite.training.parallel import Batches, make_accelerator, share_batch_norms
+from hmnet_lite.training.parallel import Batches, Objective, make_accelerator, share_batch_norms
 from hmnet_lite.training.runs import (
     RunFolder,
     below,
@@ -40,7 +40,6 @@ from hmnet_lite.training.signals import StopAsked, Stopped
 from hmnet_lite.training.sources import Source
 from hmnet_lite.training.watching import Step, flat, log_writer, progress_bar
 
-Loss = Callable[[nn.Module, Any], tuple[Tensor, dict[str, Tensor]]]
 READ_EVERY = 20  # steps a GPU runs ahead before its numbers are read
 
 
@@ -95,7 +94,7 @@ class Trainer:
             )
         if count > 1:
             share_batch_norms(model)
-        self._objective = self._accelerator.prepare(_Objective(model, loss))
+        self._objective = self._accelerator.prepare(Objective(model, loss))
         self._steppers = [self._accelerator.prepare(o) for o in self._optimisers]
         identity = {
             "config": config.deciding(),
@@ -163,8 +162,6 @@ class Trainer:
             self._average.swap()
         self.model.eval()
         return self.history
-
-    # ------------------------------------------------------------------------------- a step
 
     def _take(self, batch: Any) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """One step; gives loss, whether the gradient was finite, and the metrics, unread."""
@@ -319,8 +316,6 @@ class Trainer:
             "with resume (--resume)"
         )
 
-    # ------------------------------------------------------------------------------------- small
-
     def _done(self, began: float | None, before: float) -> float:
         """Share of the budget that is spent."""
         if self.config.steps:
@@ -352,14 +347,3 @@ class Trainer:
         from accelerate.utils import gather_object
 
         return gather_object([states])
-
-
-class _Objective(nn.Module):
-    """Model and loss as one module: what several processes synchronise is its forward."""
-
-    def __init__(self, model: nn.Module, loss: Loss):
-        super().__init__()
-        self.model, self.loss = model, loss
-
-    def forward(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.loss(self.model, batch)

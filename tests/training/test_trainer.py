@@ -153,6 +153,6 @@ def test_the_average_follows_and_is_what_training_leaves():
     assert net.weight.item() == pytest.approx(begun + 0.5)
     average.swap()
     assert net.weight.item() == pytest.approx(begun + 1)
-    _, plain = fit(TrainConfig(steps=9, batch=2))
+    _, plain = fit(TrainConfig(steps=9, batch=2, ema=None))
     history, averaged = fit(TrainConfig(steps=9, batch=2, ema=0.9))
     assert not equal(weights(plain), weights(averaged)) and history.steps == 9

@@ -345,26 +345,3 @@ def test_other_files_are_refused(tmp_path):
     torch.save({"state_dict": {0: torch.zeros(1)}}, path)
     with pytest.raises(ValueError, match="expected a dict with 'state_dict', names → tensors"):
         load_published(path)
-
-
-BAD_INPUT = [
-    (0, lambda x: x[..., :89, :89], ValueError, "query_image is 89 × 89 .* takes 97 × 97; resize"),
-    (1, lambda x: x.repeat(1, 2, 1, 1, 1), ValueError, "support_masks has shape"),
-    (0, lambda x: x * 255, ValueError, r"query_image runs from .* expected \[0, 1\]"),
-    (2, lambda m: m * 0, ValueError, r"support_masks\[0, 0\] has no foreground"),
-    (0, lambda x: x.double().numpy(), TypeError, "query_image is a ndarray"),
-]
-
-
-@pytest.mark.parametrize("position, change, kind, message", BAD_INPUT)
-def test_bad_input_is_named(model, position, change, kind, message):
-    episode = list(pictures())
-    episode[position] = change(episode[position])
-    with pytest.raises(kind, match=message):
-        model(*episode)
-
-
-def test_another_number_of_shots_is_refused(model):
-    query, support, masks = pictures(shots=3)
-    with pytest.raises(ValueError, match="holds 3 shots and this network weighs 1; give 1, or"):
-        model(query, support, masks)
