@@ -104,6 +104,11 @@ def check_masks(name: str, masks: Tensor, images: Tensor) -> None:
     empty = ~(masks == 1).flatten(2).any(-1)
     if empty.any():
         b, k = empty.nonzero()[0].tolist()
+        if (masks[b, k] == 255).any():
+            raise ValueError(
+                f"{name}[{b}, {k}] holds 255 (ignore) but no 1 (the class); a mask drawn in "
+                "{0, 255} wants mask // 255. Where the class is really absent, drop that support"
+            )
         raise ValueError(
             f"{name}[{b}, {k}] has no foreground pixel; a support must show the class: drop "
             "that support or draw its mask"

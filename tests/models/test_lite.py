@@ -187,6 +187,7 @@ BAD = [
     (2, lambda m: m[:, :1], ValueError, "support_masks has shape .* expected .* as the pictures"),
     (2, lambda m: m * 2, ValueError, r"support_masks holds \[2.0, 510.0\]; expected 0"),
     (2, lambda m: torch.zeros_like(m), ValueError, r"support_masks\[0, 0\] has no foreground"),
+    (2, lambda m: (m == 1) * 255, ValueError, r"drawn in {0, 255} wants mask // 255"),
     (2, lambda m: m * float("nan"), ValueError, r"support_masks holds \[nan"),
     (2, lambda m: m.to("meta"), ValueError, "support_masks is on meta but the pictures are on cpu"),
     (2, lambda m: m.tolist(), TypeError, "support_masks is a list"),

@@ -161,6 +161,30 @@ def test_without_numba_auto_still_scans_and_cpu_says_what_to_install(without):
     assert "pip install numba" in without["error"][0]
 
 
+BROKEN = """
+sys.path.insert(0, {folder!r})
+p = problem()
+said = {{"why": choose_backend(p["u"]), "scan": relative(selective_scan(**p), truth(p)[0])}}
+try:
+    selective_scan(**p, backend="cpu")
+except ImportError as error:
+    said["error"] = str(error)
+print(json.dumps(said))
+"""
+
+
+def test_a_broken_numba_is_as_good_as_none(tmp_path):
+    """It lies on disk and cannot be imported: auto takes what can, cpu says why it cannot."""
+    (tmp_path / "numba").mkdir()
+    (tmp_path / "numba" / "__init__.py").write_text("raise ImportError('needs NumPy 2.2 or less')")
+    told = report(BROKEN.format(folder=str(tmp_path)))
+    name, why = told["why"]
+    assert name == "chunked" and told["scan"] < VALUES
+    for said in (why, told["error"]):
+        assert "numba is installed but does not run here" in said
+        assert "needs NumPy 2.2 or less" in said and "reinstall it" in said
+
+
 GROWING = """
 import warnings
 p = problem()
