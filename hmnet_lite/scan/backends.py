@@ -99,7 +99,6 @@ def why_not(
     return out_of_order(backend)
 
 
-@torch.compiler.assume_constant_result
 @cache
 def out_of_order(backend: str) -> str | None:
     """Why a backend is of no use on this machine, None when it is: it is tried, once, on one step.
@@ -124,6 +123,11 @@ def out_of_order(backend: str) -> str | None:
             f"{said}); reinstall it to fit this torch and numpy"
         )
     return None
+
+
+# torch.compiler.assume_constant_result(out_of_order), which would import the whole compiler, two
+# seconds of it, for everyone who imports this package
+out_of_order._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def resolve(backend: str, u: Tensor, **needs: bool) -> str:
