@@ -1,6 +1,6 @@
 """What `make` runs: set-up, notebooks, tests. Standard library only, for .venv may not exist yet.
 
-    python3 tools/workbook.py setup|workbook|test|check|lab|figures|bench|clean [arguments]
+    python3 tools/workbook.py TARGET [arguments]     the targets of the Makefile
 
 Every failure that a reader can mend ends in one line that says how (see `Mend`).
 """
@@ -233,6 +233,16 @@ def bench(*arguments: str) -> int:
     return _python("-m", "hmnet_lite.commands.bench", threads=_cpus())
 
 
+def bench_gpu(*arguments: str) -> int:
+    """Time the scan kernels, then blocks, episodes and training, on a GPU."""
+    setup()
+    if not arguments:
+        scans = ("-m", "hmnet_kernels.bench", "--device", "cuda", "--out", "figures/gpu")
+        if status := _python(*scans, threads=_cpus()):
+            return status
+    return _python("-m", "hmnet_lite.commands.bench_gpu", *arguments, threads=_cpus())
+
+
 def clean() -> int:
     """Remove everything the other targets make, except figures/."""
     made = [VENV, ROOT / "build", *ROOT.glob("*.egg-info")]
@@ -286,7 +296,8 @@ def _took(started: float) -> str:
 
 
 TARGETS: dict[str, Callable[..., int | None]] = {
-    target.__name__: target for target in (setup, workbook, test, check, lab, figures, bench, clean)
+    target.__name__.replace("_", "-"): target
+    for target in (setup, workbook, test, check, lab, figures, bench, bench_gpu, clean)
 }
 
 

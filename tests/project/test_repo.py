@@ -148,7 +148,7 @@ def test_the_core_needs_torch_numpy_and_einops_only():
 
 def makefile_targets():
     lines = (ROOT / "Makefile").read_text().splitlines()
-    return {m[1]: m[2] for line in lines if (m := re.match(r"([a-z]+):.*?(?:## (.+))?$", line))}
+    return {m[1]: m[2] for line in lines if (m := re.match(r"([a-z-]+):.*?(?:## (.+))?$", line))}
 
 
 def test_help_tells_every_target():
@@ -161,7 +161,7 @@ def test_help_tells_every_target():
 
 
 def test_readme_names_only_targets_that_exist():
-    named = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
     assert {"workbook", "test"} <= named <= set(makefile_targets())
 
 
