@@ -30,11 +30,11 @@ SIDES, BATCHES, IMAGE_SIZES = (32, 64, 80, 140, 256), (1, 8), (473, 633, 793, 95
 LARGEST = 8 * 140**2  # pixels of a batch: more does not fit the smaller cards
 
 
-def clocked(run: Callable[[], object], device: str, rounds: int) -> dict[str, float]:
-    """Median milliseconds of a call, after three to warm up, and the peak of memory it adds."""
+def clocked(run: Callable[[], object], device: str, rounds: int) -> dict[str, float | None]:
+    """Median milliseconds of a call, after three to warm up, and on a GPU the memory it adds."""
     for _ in range(3):
         run()
-    times, peak = [], float("nan")
+    times, peak = [], None
     if device == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
