@@ -7,7 +7,7 @@ support wrote and what the query wrote:
 
 Each part obeys the same recurrence; the support part starts at H_S and has no drive, the query
 part starts at zero. No approximation and nothing learned: this is the honest measure of support
-forgetting. The paper's own measure (Fig. 5), the cosine of h_t with H_S, stands beside it.
+forgetting. `forgetting` holds it against the paper's own measure (Fig. 5).
 
 The output C_t · h_t is linear in the state, so it splits as well, down to the single pixel:
 pixel s has written C_t · exp(A (T_t - T_s)) ⊙ B_s Δ_s u_s of it, with T the sum of all Δ so far.
@@ -63,7 +63,7 @@ class StateSplit:
         return self.start.flatten(1).norm(dim=-1, keepdim=True).clamp_min(1e-12)
 
     def cosine(self) -> Tensor:
-        """Cosine of the state with H_S at every step, (batch, length) (paper, Fig. 5)."""
+        """Cosine of the state with H_S at every step, (batch, length)."""
         state = rearrange(self.whole, "b c l n -> b l (c n)")
         start = rearrange(self.start, "b c n -> b 1 (c n)")
         return torch.cosine_similarity(state, start, dim=-1)
@@ -197,6 +197,15 @@ def heard(support_scan, query_scan, pixel: tuple[int, int], sizes, *, ratio: int
     Raises:
         ValueError: the query map's sides are not multiples of the ratio.
     """
+    maps = heard_by_direction(support_scan, query_scan, pixel, sizes, ratio=ratio)
+    support, query = (sum(each) for each in zip(*maps, strict=True))
+    return support, query
+
+
+def heard_by_direction(
+    support_scan, query_scan, pixel: tuple[int, int], sizes, *, ratio: int = 1
+) -> list[tuple[Tensor, Tensor]]:
+    """`heard`, one pair of maps a direction; arguments and errors as there."""
     (_, (height, width)), segment = sizes, query_scan[0].shape[-1] // ratio**2
     if height % ratio or width % ratio:
         raise ValueError(
@@ -211,7 +220,8 @@ def heard(support_scan, query_scan, pixel: tuple[int, int], sizes, *, ratio: int
         for k, step in enumerate(steps[: query_scan[3].shape[1]])
     ]  # fmt: skip
     support, query = (torch.stack(line, dim=1) for line in zip(*lines, strict=True))
-    return sum(from_sequences(support, *sizes[0])), sum(from_sequences(query, height, width, ratio))
+    maps = from_sequences(support, *sizes[0]), from_sequences(query, height, width, ratio)
+    return list(zip(*maps, strict=True))
 
 
 def one_direction(scan, k: int):

@@ -1,0 +1,133 @@
+"""Mamba's implicit attention over two pictures: what each pixel puts into each output, exactly.
+
+For given Δ, A, B and C a scan is linear in its inputs, so it is a matrix (Ali et al., "The Hidden
+Attention of Mamba Models", 2024), here with the support as further columns:
+
+    y_t = Σ_s a_ts u_s^support + Σ_{r ≤ t} b_tr u_r + D u_t
+    b_tr = C_t · exp(A (T_t - T_r)) ⊙ B_r Δ_r        T the sum of all Δ so far, recaps included
+    a_ts = C_t · exp(A (T_t - T_j)) ⊙ F_j ⊙ w_s      w_s: what is left of B_s Δ_s after one reading
+
+F_j counts the readings up to patch j: F_1 = 1, F_j = P ⊙ Q ⊙ F_(j-1) + 1, a recap adding to what
+is left of the one before. Every channel has a matrix of its own.
+
+This is exact for one scan. Δ, B and C come from the pixels, too: a matrix says what was summed, not
+what the output would be if a pixel were another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import einsum, rearrange
+from torch import Tensor
+
+from hmnet_lite.analysis.look import HybridLook, Scan
+from hmnet_lite.mamba.hybrid import read_support
+from hmnet_lite.maps import patch_size, reading_order, reading_times
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """The matrices of one direction's scan."""
+
+    support: Tensor  # (batch, channels, query steps, support steps)
+    query: Tensor  # (batch, channels, query steps, query steps), zero above the diagonal
+
+    def output(self, support_u: Tensor, query_u: Tensor) -> Tensor:
+        """What the scan gives without its skip D u: (batch, channels, query steps)."""
+        parts = ((self.support, support_u), (self.query, query_u))
+        return sum(einsum(m, u, "b c t s, b c s -> b c t") for m, u in parts)
+
+
+@torch.no_grad()
+def implicit_attention(support_scan: Scan, query_scan: Scan, *, segment: int = 0) -> Attention:
+    """The matrices of a scan of one direction.
+
+    Args:
+        support_scan, query_scan: (u, delta, A, B, C, D) of one direction (`one_direction`).
+        segment: 0 reads the support once; a positive number before every `segment` query steps.
+
+    Raises:
+        ValueError: more than one direction at once, or scans that do not fit.
+    """
+    u, delta, A, B, C, _ = query_scan
+    _, delta_s, _, B_s, *_ = support_scan
+    if B.shape[1] != 1 or support_scan[0].shape[:2] != u.shape[:2]:
+        raise ValueError(
+            f"B is {tuple(B.shape)}, u {tuple(u.shape)} and the support's u "
+            f"{tuple(support_scan[0].shape)}; expected both scans of one direction of one block: "
+            "take it with `one_direction`"
+        )
+    (batch, channels, length), segment = u.shape, segment or u.shape[-1]
+    B, C, B_s = (x[:, 0] for x in (B, C, B_s))  # (b, n, l)
+    _, P, _ = read_support(*support_scan)
+    inner = rearrange(delta, "b c (r l) -> b c r l", l=segment).cumsum(-1)  # Σ Δ within a patch
+    Q = torch.exp(inner[..., -1, None] * A[:, None])  # (b, c, r, n)
+    reading = delta_s.sum(-1)  # (b, c)
+    after = delta_s.flip(-1).cumsum(-1).flip(-1) - delta_s  # Σ Δ still to come in one reading
+
+    times = torch.arange(length, device=u.device)
+    recaps = reading[..., None] * (times // segment + 1)
+    T = delta.cumsum(-1) + recaps
+    late = times[:, None] < times  # r > t: not yet read
+    support = u.new_zeros(batch, channels, length, delta_s.shape[-1])
+    query = u.new_zeros(batch, channels, length, length)
+    elapsed = (T[..., :, None] - T[..., None, :]).masked_fill(late, 0)
+    F, readings = torch.ones_like(P), []
+    for j in range(length // segment):
+        if j:
+            F = P * Q[:, :, j - 1] * F + 1
+        readings.append(F)
+    F = torch.stack(readings, dim=2)  # (b, c, r, n)
+    for n in range(A.shape[1]):  # one state index at a time: memory is that of the result
+        a = A[:, n, None]
+        left = torch.exp(after * a) * delta_s * B_s[:, None, n]  # w, (b, c, s)
+        read = torch.exp(inner * a[..., None]) * F[..., n, None]  # (b, c, r, l)
+        read = read.flatten(2) * C[:, None, n]
+        support.addcmul_(read[..., None], left[:, :, None])
+        kept = torch.exp(elapsed * a[..., None]) * C[:, None, n, :, None]
+        query.addcmul_(kept, (delta * B[:, None, n])[:, :, None])
+    return Attention(support, query.masked_fill_(late, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Intercepted:
+    """What QIM's outputs are made of, on the small query; each pixel hears itself and the support.
+
+    There is no third part: no other query pixel is in the sum.
+    """
+
+    support: Tensor  # (batch, channels, query pixels, support pixels): of all four readings' mean
+    own: Tensor  # (batch, channels, query pixels), what the pixel itself has written
+    skip: Tensor  # D u, likewise
+
+
+@torch.no_grad()
+def intercepted(seen: HybridLook) -> Intercepted:
+    """Take QIM's output apart; its parts add up to it.
+
+    Pixels are those of the small maps, row by row. Bringing the result back to full size then
+    mixes neighbours' outputs, as any enlargement does.
+
+    Raises:
+        ValueError: the block has no QIM.
+    """
+    u, delta, A, B, C, D = seen.intercept_scan()
+    support_scan, _, _ = seen.scans()
+    K, ratio = seen.block.ssm.directions, seen.block.patch_ratio
+    size = patch_size(*seen.size, ratio)
+    u_s, delta_s, A_s, B_s, *_ = support_scan
+    after = delta_s.flip(-1).cumsum(-1).flip(-1) - delta_s
+    B_s = B_s.repeat_interleave(u.shape[1], dim=1)  # (b, k c, n, s)
+    order = reading_order(*size)[:K]
+    back = torch.stack([torch.as_tensor(reading_times(x.numpy())) for x in order]).to(u.device)
+    back = back[None, :, None].expand(len(u), K, u.shape[1], -1)  # which step reads a pixel
+    support = u.new_zeros(*u.shape, u_s.shape[-1])
+    for n in range(A.shape[1]):
+        left = torch.exp(after * A_s[:, n, None]) * delta_s * u_s * B_s[:, :, n]
+        left = rearrange(left, "b (k c) s -> b k c s", k=K).gather(-1, back).mean(1)
+        read = torch.exp(delta * A[:, n, None]) * C[:, 0, None, n]
+        support.addcmul_(read[..., None], left[:, :, None])
+    own = (B[:, 0] * C[:, 0]).sum(1)[:, None] * delta * u
+    return Intercepted(support, own, D[:, None] * u)
