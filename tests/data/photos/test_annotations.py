@@ -152,7 +152,7 @@ def test_coco_as_tools_export_it(tmp_path, shape):
     coco(tmp_path / "roboflow/train/_annotations.coco.json", tmp_path / "roboflow/train", entry)
     studio = tmp_path / "studio"
     coco(studio / "result.json", studio / "images", entry, prefix="images\\")
-    coco(tmp_path / "far/a/b/x.json", tmp_path / "far/pictures", entry, prefix="/home/me/")
+    coco(tmp_path / "far/a/b/x.json", tmp_path / "far/pictures", entry, prefix="/data/me/")
     for tree in ("cvat", "roboflow", "studio", "far"):
         check(tmp_path / tree, "annotations of COCO")
 
