@@ -39,6 +39,7 @@ class HybridLook:
         """Height and width of the query's map."""
         return tuple(self.record["scan_in_query"].shape[-2:])
 
+    @torch.no_grad()
     def scans(self, ratio: int | None = None) -> tuple[Scan, Scan, int]:
         """The support's and the query's scan at recap ratio α, and the query steps of a patch.
 
@@ -55,6 +56,7 @@ class HybridLook:
         support_map, query_map = maps
         return support_map.sequences(), query_map.sequences(ratio), patch[0] * patch[1]
 
+    @torch.no_grad()
     def intercept_scan(self) -> Scan:
         """What QIM reads the small query with: one direction, (u, delta, A, B, C, D).
 

@@ -63,19 +63,17 @@ def similarity(features: dict[str, Tensor], support: Tensor, seen: Look) -> dict
 
 
 def stages(hybrid: HybridLook) -> dict[str, Tensor]:
-    """The query along a trained hybrid block as it ran, (batch, 2 · dim, height, width) each.
+    """The query along a hybrid block's core as it ran, (batch, 2 · dim, height, width) each.
 
-    "before" the core; after "SRM" (recap) or "concatenation" (basic); after "QIM"; and after
-    "both", where there are both. Of a block without one of them, that stage is left out.
+    "before" the core; after its scan, "SRM" (recap), "concatenation" (basic) or "self scan" (off);
+    where it has QIM also "QIM" alone, and "sum", what the core gives. The last is always that.
     """
     record, config = hybrid.record, hybrid.block.config
-    out = {"before": record["scan_in_query"]}
-    if config.srm != "off":
-        out["SRM" if config.srm == "recap" else "concatenation"] = record["srm_query"]
+    scan = {"recap": "SRM", "basic": "concatenation", "off": "self scan"}[config.srm]
+    out = {"before": record["scan_in_query"], scan: record["srm_query"]}
     if config.qim != "off":
-        out["QIM"] = met(hybrid, config.recap_ratio if config.srm == "recap" else 1)
-        if config.srm != "off":
-            out["both"] = record["srm_query"] + out["QIM"]
+        out["QIM"] = met(hybrid, hybrid.block.patch_ratio)
+        out["sum"] = out[scan] + out["QIM"]
     return out
 
 

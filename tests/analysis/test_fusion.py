@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
+from hmnet_lite import HMNet, HMNetConfig
 from hmnet_lite.analysis.fused_pca import fit_basis, to_prototype
 from hmnet_lite.analysis.fusion import FUSIONS, attend, class_mean, fusions
+from hmnet_lite.analysis.look import look
 from hmnet_lite.analysis.similarity import controls, mean_cosine, similarity, stages
 from hmnet_lite.maps import resize
 
@@ -49,7 +51,7 @@ def test_stages_are_compared_for_fg_and_bg_apart(seen):
     hybrid = seen.hybrid[0]
     support = hybrid.record["scan_in_support"]
     names = {
-        "both": ["before", "SRM", "QIM", "both"],
+        "both": ["before", "SRM", "QIM", "sum"],
         "cross": ["before", "concatenation"],
     }["cross" if hybrid.block.config.srm == "basic" else "both"]
     found = similarity(stages(hybrid), support, seen)
@@ -60,6 +62,17 @@ def test_stages_are_compared_for_fg_and_bg_apart(seen):
     if (fg + bg).allclose(torch.tensor(64.0)):  # all labelled: "all" is the mean of both
         mixed = (whole[:, 1] * fg + whole[:, 2] * bg) / 64
         assert torch.allclose(whole[:, 0], mixed, atol=1e-5)
+
+
+def test_the_last_stage_is_what_the_core_gives(batch):
+    torch.manual_seed(0)
+    model = HMNet(HMNetConfig(dim=16, state=4, srm="off", recap_ratio=2)).eval()
+    given = []
+    norm = model.mixer.blocks[1].norm_out
+    norm.register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    found = stages(look(model, batch).hybrid[0])
+    assert list(found) == ["before", "self scan", "QIM", "sum"]
+    torch.testing.assert_close(found["sum"], given[0].permute(0, 3, 1, 2), rtol=1e-4, atol=1e-5)
 
 
 def test_controls_raise_the_similarity_and_tell_nothing(seen):
