@@ -8,11 +8,11 @@ ARGS ?=
 TOOL = @"$(PYTHON)" tools/workbook.py
 
 .DEFAULT_GOAL := help
-.PHONY: help python setup workbook test check lab figures bench bench-gpu clean
+.PHONY: help python setup workbook test check lab figures bench bench-gpu experiments clean
 
 help: ## list these commands
 	@echo "Hybrid Mamba workbook. Begin with: make workbook"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: python ## make .venv and install the pinned packages (done once, then skipped)
 	$(TOOL) setup
@@ -37,6 +37,9 @@ bench: python ## time the scans and the blocks on this machine (ten minutes)
 
 bench-gpu: python ## the same, episodes and training on a GPU (a few minutes)
 	$(TOOL) bench-gpu $(ARGS)
+
+experiments: python ## train and score what notebook 09 has no result of yet (days; ARGS="--list" shows it)
+	$(TOOL) experiments $(ARGS)
 
 clean: python ## remove what the commands above made: .venv, build/ and caches (figures/ stays)
 	$(TOOL) clean

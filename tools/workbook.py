@@ -243,6 +243,12 @@ def bench_gpu(*arguments: str) -> int:
     return _python("-m", "hmnet_lite.commands.bench_gpu", *arguments, threads=_cpus())
 
 
+def experiments(*arguments: str) -> int:
+    """Train and score the networks of notebook 09 that have no result yet, run by run."""
+    setup()
+    return _python("-m", "hmnet_lite.experiments", *arguments, threads=_cpus())
+
+
 def clean() -> int:
     """Remove everything the other targets make, except figures/."""
     made = [VENV, ROOT / "build", *ROOT.glob("*.egg-info")]
@@ -297,7 +303,7 @@ def _took(started: float) -> str:
 
 TARGETS: dict[str, Callable[..., int | None]] = {
     target.__name__.replace("_", "-"): target
-    for target in (setup, workbook, test, check, lab, figures, bench, bench_gpu, clean)
+    for target in (setup, workbook, test, check, lab, figures, bench, bench_gpu, experiments, clean)
 }
 
 

@@ -26,6 +26,7 @@ from hmnet_lite.mamba.mixer import MambaMixer
 from hmnet_lite.maps import resize
 from hmnet_lite.models.backbones import BACKBONES, Features
 from hmnet_lite.models.checks import check_episode
+from hmnet_lite.models.controls import CORES, ControlMixer
 from hmnet_lite.models.decoder import Decoder
 from hmnet_lite.models.evidence import KINDS, evidence_maps
 from hmnet_lite.models.metric import Metric
@@ -53,6 +54,8 @@ class HMNetConfig(MixerConfig):
         start: how the mixer begins: "silent", adding nothing, so that training starts from the
             network without Mamba; or "matching", as a matcher of query and support (see
             `start_matching`): beside no shortcut a random mixer hardly begins to learn.
+        mixer: "mamba", or a control of the same size in its place, see
+            `hmnet_lite.models.controls`: "convolution", "mlp" or "attention".
 
     Raises:
         ValueError: as `MixerConfig`; no such backbone; a dim that is no multiple of 16.
@@ -63,6 +66,7 @@ class HMNetConfig(MixerConfig):
     prior: Literal["both", "decoder", "none"] = "both"
     zoom: bool = False
     start: Literal["silent", "matching"] = "silent"
+    mixer: Literal["mamba", "convolution", "mlp", "attention"] = "mamba"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,6 +80,8 @@ class HMNetConfig(MixerConfig):
             raise ValueError(f"prior={self.prior!r}; expected both, decoder or none")
         if self.start not in ("silent", "matching"):
             raise ValueError(f"start={self.start!r}; expected silent or matching")
+        if self.mixer not in ("mamba", *CORES):
+            raise ValueError(f"mixer={self.mixer!r}; expected mamba, {', '.join(CORES)}")
 
 
 class HMNet(nn.Module):
@@ -99,7 +105,8 @@ class HMNet(nn.Module):
             self.add_module(f"reduce_{kind}", nn.Sequential(nn.Conv2d(deep, dim, 1), bend))
         self.merge_query = nn.Conv2d(2 * dim + evidence, dim, 1, bias=False)
         self.merge_support = nn.Conv2d(2 * dim + 1, dim, 1, bias=False)
-        self.mixer = MambaMixer(config)
+        control = config.mixer != "mamba"
+        self.mixer = ControlMixer(config, config.mixer) if control else MambaMixer(config)
         if config.start == "silent":
             self.mixer.start_silent()
         self.digest = nn.Conv2d(evidence, DIGEST, 1)

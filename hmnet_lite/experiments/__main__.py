@@ -1,0 +1,145 @@
+"""python -m hmnet_lite.experiments: train and score what is not done yet, run by run.
+
+python -m hmnet_lite.experiments --list
+python -m hmnet_lite.experiments --only listening-state --workers 2
+python -m hmnet_lite.experiments --trained checkpoints/mine.safetensors
+
+Stop it when you like: the same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from hmnet_lite.data.emoji.protocol import GAPS
+from hmnet_lite.experiments.arms import ARMS, EXPERIMENTS, Arm, find
+from hmnet_lite.experiments.results import FOLDER, Run, missing, path_of
+from hmnet_lite.experiments.runs import CHECKPOINTS, TEST, checkpoint_of, identify, make, make_from
+from hmnet_lite.models.features import CachedFeatures
+from hmnet_lite.training.recipes import training_source
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run it; returns the exit status: 0, 1 where a run failed, 2 for a wrong question, 130."""
+    asked = _parser().parse_args(words)
+    try:
+        if asked.trained:
+            return _score_trained(asked)
+        arms = [arm for name in asked.only for arm in find(name)] or list(ARMS.values())
+        if asked.list:
+            print(listing(arms, asked.results))
+            return 0
+        todo = missing(arms, asked.results)
+        todo = [run for run in todo if asked.seeds is None or run.seed in asked.seeds]
+        return _make_all(todo, asked)
+    except (OSError, ValueError) as error:
+        print(f"experiments: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stopped:
+        print(f"experiments: {stopped or 'stopped'}; the same command goes on", file=sys.stderr)
+        return 130
+
+
+def listing(arms: Sequence[Arm], results: Path) -> str:
+    """Experiments and their arms, with how many runs are done of how many."""
+    names = {arm.name for arm in arms}
+    lines = []
+    for experiment in EXPERIMENTS.values():
+        if not names & set(experiment.arms.values()):
+            continue
+        lines.append(f"{experiment.name}: {experiment.question}")
+        for label, name in experiment.arms.items():
+            arm = ARMS[name]
+            of = len(arm.seeds) * len(arm.folds)
+            done = of - len(missing([arm], results))
+            lines.append(f"  {name:<28} {done:>2} of {of:>2} runs  {label}")
+    return "\n".join(lines)
+
+
+def _make_all(todo: Sequence[Run], asked: argparse.Namespace) -> int:
+    print(f"{len(todo)} runs to make" + (f", {asked.workers} at a time" if todo else ""))
+    _prepare(todo, asked.checkpoints)
+    work = partial(make, results=asked.results, checkpoints=asked.checkpoints)
+    failed = 0
+    if asked.workers == 1:
+        for run in todo:
+            failed += _told(run, partial(work, run))
+        return int(failed > 0)
+    threads = max(1, torch.get_num_threads() // asked.workers)
+    pool = ProcessPoolExecutor(
+        asked.workers, get_context("spawn"), torch.set_num_threads, (threads,)
+    )
+    with pool:
+        futures = {pool.submit(work, run, progress=False): run for run in todo}
+        for done in as_completed(futures):
+            failed += _told(futures[done], done.result)
+    return int(failed > 0)
+
+
+def _prepare(todo: Sequence[Run], checkpoints: Path) -> None:
+    """Draw and encode once, here, what all workers then read from disk."""
+    untrained = [run for run in todo if not checkpoint_of(run, checkpoints).exists()]
+    for fold, episodes in sorted({(run.fold, run.arm.episodes) for run in untrained}):
+        training_source(replace(TEST, fold=fold), episodes)
+        gc.collect()  # it is large
+    for fold in sorted({run.fold for run in todo}):
+        for gap in GAPS:
+            CachedFeatures(replace(TEST, fold=fold, gap=gap).build())
+
+
+def _told(run: Run, result) -> bool:
+    """Say how a run ended; whether it failed. One that fails does not stop the others."""
+    try:
+        print(f"{run}: {result()}", flush=True)
+        return False
+    except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
+        print(f"{run}: failed: {error}", file=sys.stderr, flush=True)
+        return True
+
+
+def _score_trained(asked: argparse.Namespace) -> int:
+    for checkpoint in asked.trained:
+        run = identify(checkpoint)
+        path = path_of(run, asked.results)
+        if path.exists():
+            print(f"{run}: {path} is there already")
+            continue
+        print(f"{run}: {make_from(run, checkpoint, asked.results)}", flush=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m hmnet_lite.experiments", description=__doc__.split("\n")[0]
+    )
+    add = parser.add_argument
+    add("--only", nargs="+", default=[], metavar="NAME", help="experiments or arms; all by default")
+    add("--seeds", nargs="+", type=int, help="of these training seeds only")
+    add("--workers", type=_at_least_one, default=1, metavar="N", help="runs at a time")
+    add("--list", action="store_true", help="show the experiments, their arms and what is done")
+    add("--trained", nargs="+", type=Path, metavar="FILE",
+        help="score networks that were trained elsewhere in the way of an arm")  # fmt: skip
+    add("--results", type=Path, default=FOLDER, metavar="FOLDER", help="of the files of numbers")
+    add("--checkpoints", type=Path, default=CHECKPOINTS, metavar="FOLDER", help="of the networks")
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number}; expected at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,244 @@
+"""Every experiment as data: a question, what was expected before the run, and its arms.
+
+An arm is one network trained one way; its runs are its seeds times its folds. Arms have the names
+of what they are, so that experiments share them: an arm that two experiments show is trained once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, replace
+
+from hmnet_lite.models.lite import HMNetConfig
+from hmnet_lite.training.config import TrainConfig
+from hmnet_lite.training.recipes import EPISODES
+
+SEEDS = (0, 1, 2, 3, 4)
+FEWER = (0, 1, 2)  # of the experiments that vary one number
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One network, trained one way.
+
+    Attributes:
+        name: of its files, in lower case with dashes.
+        config: the network.
+        train: how it is trained; its seed is replaced by each of `seeds`.
+        seeds: of the training runs.
+        folds: whose classes are novel.
+        episodes: how many training episodes are drawn; their scenes are paired anew for ever.
+    """
+
+    name: str
+    config: HMNetConfig
+    train: TrainConfig
+    seeds: tuple[int, ...] = SEEDS
+    folds: tuple[int, ...] = (0,)
+    episodes: int = EPISODES
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question and the arms that answer it.
+
+    Attributes:
+        name: short, for the command line and tables.
+        question: one sentence.
+        prediction: what was expected before the run.
+        arms: label in tables to the arm's name, in the order they are shown.
+        against: the label that the others are compared with.
+    """
+
+    name: str
+    question: str
+    prediction: str
+    arms: dict[str, str] = field(hash=False)
+    against: str
+
+
+ALONE = TrainConfig(steps=2000)  # the support by the state alone settles earlier
+BESIDE = TrainConfig(steps=3000)
+MIXERS = {
+    "cross": ("concatenation", dict(srm="basic", qim="off")),
+    "srm": ("SRM recap", dict(srm="recap", qim="off")),
+    "qim": ("QIM", dict(srm="off", qim="shared")),
+    "both": ("SRM + QIM", dict(srm="recap", qim="shared")),
+}
+SHORTCUTS = {
+    "state": ("by the state alone", dict(prototype=False, prior="none")),
+    "prototype": ("beside the prototype", dict(prototype=True, prior="none")),
+    "prior": ("beside the prior", dict(prototype=False, prior="both")),
+    "shortcuts": ("beside both", dict(prototype=True, prior="both")),
+}
+#: a network whose support reaches the query by the state alone; the shortcuts are put back singly
+STATE = HMNetConfig(
+    prototype=False, prior="none", zoom=True, start="matching", recap_ratio=2,
+    detach_support_state=False,
+)  # fmt: skip
+NETWORK = HMNetConfig()  # with both shortcuts, as the paper's
+CONTROLS = ("convolution", "mlp", "attention")
+
+
+def _arms() -> dict[str, Arm]:
+    arms = []
+    for where, (_, open_) in SHORTCUTS.items():
+        for mixer, (_, switches) in MIXERS.items():
+            arms.append(Arm(f"{where}-{mixer}", replace(STATE, **open_, **switches), ALONE))
+
+    def state(name: str, seeds: tuple[int, ...] = FEWER, **switches) -> None:
+        arms.append(Arm(f"state-{name}", replace(STATE, **switches), ALONE, seeds))
+
+    def network(name: str, folds: tuple[int, ...] = (0,), **switches) -> None:
+        arms.append(Arm(f"network-{name}", replace(NETWORK, **switches), BESIDE, folds=folds))
+
+    every = (0, 1, 2, 3)
+    network("base", every, depth=0)
+    network("self-blocks", srm="off", qim="off")
+    network("srm-basic", srm="basic", qim="off")
+    network("srm-recap", srm="recap", qim="off")
+    network("qim-own", srm="off", qim="own")
+    network("qim-shared", srm="off", qim="shared")
+    network("srm-qim", every)
+    network("srm-qim-gradient", detach_support_state=False)
+    for control in CONTROLS:
+        network(control, mixer=control)
+        state(control, SEEDS, mixer=control)
+    for ratio in (1, 4, 8):
+        state(f"alpha-{ratio}", recap_ratio=ratio)
+    state("detached", detach_support_state=True)
+    state("qim-detached", detach_support_state=True, srm="off")
+    state("qim-own", qim="own")
+    for directions in (1, 2):
+        state(f"directions-{directions}", directions=directions)
+    for size in (4, 64):
+        state(f"size-{size}", state=size)
+    for depth in (4, 6):
+        state(f"depth-{depth}", depth=depth)
+    state("silent", start="silent")
+    state("whole-support", zoom=False)
+    return {arm.name: arm for arm in arms}
+
+
+#: name to arm
+ARMS: dict[str, Arm] = _arms()
+
+
+def _shortcut_experiments() -> list[Experiment]:
+    predicted = {
+        "state": "A wrong support costs much; reading the support "
+        "again (recap) and at every pixel (QIM) beats reading it once, more so at a wide gap.",
+        "prototype": "The prototype says most of what the state could: support use falls to a few "
+        "points, and the four mixers score alike.",
+        "prior": "The prior says nearly everything: support use is near zero, and the four mixers "
+        "score alike.",
+        "shortcuts": "As beside the prior: nobody needs the state.",
+    }
+    return [
+        Experiment(
+            f"listening-{where}",
+            f"How much does each mixer carry of the support, {told}?",
+            predicted[where],
+            {label: f"{where}-{mixer}" for mixer, (label, _) in MIXERS.items()},
+            "concatenation",
+        )
+        for where, (told, _) in SHORTCUTS.items()
+    ]
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.name: experiment
+    for experiment in [
+        *_shortcut_experiments(),
+        Experiment(
+            "table-3",
+            "The paper's Table 3: what does each part add, beside both shortcuts?",
+            "Nothing beyond a point: the prior and the prototype have said it before the mixer.",
+            {
+                "without Mamba": "network-base",
+                "+ self blocks": "network-self-blocks",
+                "+ SRM, support read once": "network-srm-basic",
+                "+ SRM, recap": "network-srm-recap",
+                "+ QIM, own parameters": "network-qim-own",
+                "+ QIM, shared parameters": "network-qim-shared",
+                "+ SRM + QIM": "network-srm-qim",
+                "+ SRM + QIM, gradient through H_S": "network-srm-qim-gradient",
+            },
+            "without Mamba",
+        ),
+        Experiment(
+            "controls",
+            "Is it Mamba, or any mixer of that size?",
+            "Beside both shortcuts the four differ by less than a point.",
+            {"Mamba": "network-srm-qim"} | {name: f"network-{name}" for name in CONTROLS},
+            "Mamba",
+        ),
+        Experiment(
+            "controls-state",
+            "Is it Mamba, where nothing else carries the support?",
+            "Attention over the support's pixels is at least as good; a mean of the support "
+            "(convolution, MLP) is a prototype and does well, too.",
+            {"Mamba": "state-both"} | {name: f"state-{name}" for name in CONTROLS},
+            "Mamba",
+        ),
+        Experiment(
+            "alpha",
+            "What does the recap ratio α do, where the state is the only way?",
+            "2 or 4 is best: 1 reads the support once, 8 reads a support of two pixels a side.",
+            {"α = 1": "state-alpha-1", "α = 2": "state-both", "α = 4": "state-alpha-4",
+             "α = 8": "state-alpha-8"},
+            "α = 2",
+        ),
+        Experiment(
+            "qim-state",
+            "Does QIM need the gradient through the support's state, and parameters of its own?",
+            "Without it QIM alone never learns to listen; beside SRM it costs little. Own "
+            "parameters change nothing.",
+            {"SRM + QIM": "state-both", "SRM + QIM, no gradient": "state-detached",
+             "SRM + QIM, own parameters": "state-qim-own", "QIM": "state-qim",
+             "QIM, no gradient": "state-qim-detached"},
+            "SRM + QIM",
+        ),
+        Experiment(
+            "directions",
+            "How many reading directions does the state need?",
+            "Four beat one: with one, a pixel early in the scan hears little.",
+            {"1": "state-directions-1", "2": "state-directions-2", "4": "state-both"},
+            "4",
+        ),
+        Experiment(
+            "size",
+            "Does a larger state, or do more blocks (Table 4), carry more of the support?",
+            "More state helps a little, more blocks more than that.",
+            {"state 4": "state-size-4", "state 16, 2 blocks": "state-both",
+             "state 64": "state-size-64", "4 blocks": "state-depth-4", "6 blocks": "state-depth-6"},
+            "state 16, 2 blocks",
+        ),
+        Experiment(
+            "start",
+            "What do the matching start and the enlarged support do, where the state is alone?",
+            "Both are worth many points; a silent start hardly learns in this time.",
+            {"as shipped": "state-both", "silent start": "state-silent",
+             "support not enlarged": "state-whole-support"},
+            "as shipped",
+        ),
+    ]
+}  # fmt: skip
+
+
+def find(name: str) -> list[Arm]:
+    """The arms of an experiment's name, or the arm of an arm's.
+
+    Raises:
+        ValueError: neither has that name; the nearest is named.
+    """
+    if name in EXPERIMENTS:
+        return [ARMS[arm] for arm in EXPERIMENTS[name].arms.values()]
+    if name in ARMS:
+        return [ARMS[name]]
+    near = difflib.get_close_matches(name, [*EXPERIMENTS, *ARMS], n=1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"no experiment or arm is called {name!r}.{guess} Experiments: "
+        f"{', '.join(EXPERIMENTS)}; --list shows their arms"
+    )

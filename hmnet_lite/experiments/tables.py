@@ -1,0 +1,92 @@
+"""An experiment as text: scores, who is listened to, differences with intervals, what is missing.
+
+Numbers are in percent, means over training seeds; an arm without a run has a dash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hmnet_lite.experiments.arms import ARMS, EXPERIMENTS, Experiment
+from hmnet_lite.experiments.results import (
+    SHOWN,
+    Result,
+    difference,
+    gaps_of,
+    mean,
+    runs_of,
+    support_use,
+)
+from hmnet_lite.scoring.intervals import Difference
+from hmnet_lite.scoring.report import lay_out
+
+Results = Mapping[str, Sequence[Result]]
+FOLD = 0  # episodes can only be paired on one fold
+
+
+def listening(experiment: Experiment, results: Results) -> str:
+    """Arms x gaps: mIoU with the right support, a wrong one and none at the mixer's input."""
+    body = []
+    gaps = gaps_of(results)
+    for label, found in _found(experiment, results):
+        cells = [" / ".join(_percent(mean(found, gap, shown)) for shown in SHOWN) for gap in gaps]
+        body.append([label, _seeds(found), *cells])
+    return lay_out(["right / wrong / none", "seeds", *gaps], body, markdown=False)
+
+
+def use(experiment: Experiment, results: Results) -> str:
+    """Arms x gaps: support use, right minus wrong, with its 95 % interval over episodes."""
+    gaps = gaps_of(results)
+    body = [
+        [label, _seeds(found), *(_interval(support_use(found, gap)) for gap in gaps)]
+        for label, found in _found(experiment, results)
+    ]
+    return lay_out(["support use", "seeds", *gaps], body, markdown=False)
+
+
+def differences(experiment: Experiment, results: Results) -> str:
+    """Arms x gaps: mIoU minus that of `experiment.against`, paired, with its 95 % interval."""
+    found = dict(_found(experiment, results))
+    base = found.pop(experiment.against)
+    gaps = gaps_of(results)
+    body = []
+    for label, ours in found.items():
+        cells = [difference(ours, base, gap, fold=FOLD) for gap in gaps]
+        pairs = max(cell.runs if cell else 0 for cell in cells)
+        body.append([label, str(pairs), *map(_interval, cells)])
+    return lay_out([f"minus {experiment.against}", "seeds", *gaps], body, markdown=False)
+
+
+def not_measured(results: Results) -> str:
+    """Experiments x runs: how many of each are still missing, and the command that makes them."""
+    done = {result.run for found in results.values() for result in found}
+    body = []
+    for name, experiment in EXPERIMENTS.items():
+        runs = runs_of(ARMS[arm] for arm in experiment.arms.values())
+        left = sum(run not in done for run in runs)
+        if left:
+            body.append([name, f"{left} of {len(runs)}", f'make experiments ARGS="--only {name}"'])
+    return lay_out(["experiment", "runs not measured", "this makes them"], body, markdown=False)
+
+
+def _found(experiment: Experiment, results: Results) -> list[tuple[str, list[Result]]]:
+    """Label to the results of its arm on the fold that is shown."""
+    return [
+        (label, [result for result in results.get(arm, ()) if result.run.fold == FOLD])
+        for label, arm in experiment.arms.items()
+    ]
+
+
+def _seeds(found: Sequence[Result]) -> str:
+    return str(len(found))
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _interval(found: Difference | None) -> str:
+    if found is None:
+        return "-"
+    mean, low, high = (100 * x for x in (found.mean, found.low, found.high))
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"

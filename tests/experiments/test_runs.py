@@ -1,0 +1,116 @@
+"""A run is trained, scored and written once; its file says again what was scored."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hmnet_lite import HMNet, HMNetConfig
+from hmnet_lite.data.emoji.protocol import Protocol
+from hmnet_lite.experiments import __main__ as command
+from hmnet_lite.experiments import results, runs
+from hmnet_lite.experiments.arms import ARMS, Arm
+from hmnet_lite.experiments.results import Run
+from hmnet_lite.scoring.metrics import Scores
+from hmnet_lite.training.checkpoint import save_checkpoint
+from hmnet_lite.training.config import TrainConfig
+
+TEST = Protocol(episodes=4, image_size=64)
+TINY = Arm("tiny", HMNetConfig(dim=16, state=4), TrainConfig(steps=3, batch=2), (0, 1), (1,), 8)
+BARE = replace(TINY, name="bare", config=replace(TINY.config, depth=0))
+
+
+@pytest.fixture(autouse=True)
+def small(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HMNET_LITE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(ARMS, "tiny", TINY)
+    monkeypatch.setitem(ARMS, "bare", BARE)
+    monkeypatch.setattr(runs, "TEST", TEST)
+    monkeypatch.setattr(command, "TEST", TEST)
+
+
+def trained(path, arm=TINY, **facts):
+    """A checkpoint that says it was trained as an arm is."""
+    torch.manual_seed(0)
+    told = {"fold": 1, "seed": 0, "episodes": arm.episodes, "steps": 3}
+    told |= facts
+    told["train_config"] = replace(arm.train, seed=told["seed"]).to_dict()
+    return save_checkpoint(HMNet(arm.config), path, **told)
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    run = Run(TINY, 1, 0)
+    written = runs.make_from(run, trained(tmp_path / "net.safetensors"), tmp_path)
+    found = results.load(tmp_path)["tiny"]
+    assert [result.run for result in found] == [run]
+    kept = json.loads(written.read_text())["gaps"]
+    assert (
+        list(kept) == results.gaps_of({"tiny": found}) == ["same", "sibling", "cross", "held_out"]
+    )
+    for gap, values in kept.items():
+        assert found[0].scores[gap, "right"].episodes == 4
+        for shown in ("right", "wrong", "none"):
+            assert found[0].miou(gap, shown) == pytest.approx(values[shown], abs=1e-12)
+        # a fresh mixer is silent: it hears nothing, so nothing it is shown changes a pixel
+        used = results.support_use(found, gap)
+        assert used is None or used.mean == 0
+    assert found[0].facts["config"] == TINY.config.to_dict()
+    assert found[0].facts["protocol"]["fold"] == 1 and "gap" not in found[0].facts["protocol"]
+
+
+def test_a_network_without_a_mixer_has_nothing_to_mislead(tmp_path):
+    runs.make_from(Run(BARE, 1, 0), trained(tmp_path / "net.safetensors", BARE), tmp_path)
+    (result,) = results.load(tmp_path)["bare"]
+    assert result.miou("same") is not None
+    assert result.miou("same", "wrong") is None and result.miou("same", "none") is None
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_finds_its_own(tmp_path):
+    path = trained(tmp_path / "net.safetensors", seed=1)
+    assert runs.identify(path) == Run(TINY, 1, 1)
+    with pytest.raises(ValueError, match=r"is not tiny-fold1-seed0: its seed is 1, not 0"):
+        runs.score(Run(TINY, 1, 0), path)
+    odd = trained(tmp_path / "odd.safetensors", episodes=9)
+    with pytest.raises(ValueError, match=r"the run of no arm.*its episodes is 9, not 8"):
+        runs.identify(odd)
+
+
+def test_counts_are_packed_without_loss():
+    scores, rng = Scores(), np.random.default_rng(0)
+    for class_id in (3, 3, 79):
+        truth = rng.integers(0, 2, (256, 256))
+        scores.update(rng.integers(0, 2, (256, 256)), truth, class_id)
+    scores.update(np.ones((256, 256), int), np.ones((256, 256), int), 79)  # 2¹⁶ pixels
+    assert np.array_equal(results.unpack(results.pack(scores)).counts, scores.counts)
+
+
+def test_the_command_lists_skips_and_tells(tmp_path, capsys):
+    where = ["--results", str(tmp_path / "found"), "--checkpoints", str(tmp_path / "nets")]
+    trained(tmp_path / "nets" / "tiny-fold1-seed0.safetensors")
+    assert command.main(["--only", "tiny", "--seeds", "0", *where]) == 0
+    assert "1 runs to make" in capsys.readouterr().out
+    assert command.main(["--only", "tiny", "--seeds", "0", *where]) == 0
+    assert "0 runs to make" in capsys.readouterr().out
+    mine = trained(tmp_path / "mine.safetensors", seed=1)
+    assert command.main(["--trained", str(mine), *where]) == 0
+    assert (tmp_path / "found" / "tiny-fold1-seed1.json").exists()
+    assert command.main(["--only", "tny", *where]) == 2
+    assert "Did you mean 'tiny'?" in capsys.readouterr().err
+    assert command.main(["--only", "table-3", "--list", *where]) == 0
+    assert "network-srm-qim" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_run_is_trained_once_and_goes_on(tmp_path, monkeypatch):
+    where = dict(results=tmp_path / "found", checkpoints=tmp_path / "nets", progress=False)
+    path = runs.make(Run(TINY, 1, 0), **where)
+    first = path.read_bytes()
+    monkeypatch.setattr(runs.recipes, "train", None)  # would fail
+    assert runs.make(Run(TINY, 1, 0), **where) == path and path.read_bytes() == first
+    path.unlink()
+    runs.make(Run(TINY, 1, 0), **where)  # the network is there: only scored again
+    again, before = json.loads(path.read_text()), json.loads(first)
+    assert again["gaps"] == before["gaps"] and again["steps"] == 3
