@@ -34,9 +34,13 @@ def heard_table(
     Raises:
         ValueError: a line with another number of pairs.
     """
-    figure = plt.figure(figsize=(WIDTH, 1.75 * len(rows) + 0.4), layout="constrained")
+    side = WIDTH / (2 * len(columns) + 0.3)
+    figure = plt.figure(figsize=(WIDTH, (side + 0.25) * len(rows) + 0.3), layout="constrained")
     axes = figure.subplots(len(rows), 2 * len(columns), squeeze=False)
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0)
+    edge = 0.25 / WIDTH  # room for the lines' names on the left, the columns' above
+    figure.get_layout_engine().set(
+        w_pad=0.02, h_pad=0.02, wspace=0, hspace=0, rect=(edge, 0, 1 - edge, 0.94)
+    )
     for line, (name, pairs) in zip(axes, rows.items(), strict=True):
         if len(pairs) != len(columns):
             raise ValueError(f"{name!r} has {len(pairs)} pairs; expected {len(columns)}")
@@ -69,11 +73,11 @@ def heard_table(
             )  # fmt: skip
             line[2 * turn].set_title(f"{100 * share:.0f} %", fontsize=10, color=SUPPORT_COLOUR)
             line[2 * turn + 1].set_title(f"{100 - 100 * share:.0f} %", fontsize=10, color="#9a6a00")
-        line[0].text(-0.12, 0.5, name, transform=line[0].transAxes, rotation=90, ha="center",
-                     va="center")  # fmt: skip
+        where = dict(transform=line[0].transAxes, ha="center", va="center", in_layout=False)
+        line[0].text(-0.12, 0.5, name, rotation=90, **where)
     for turn, name in enumerate(columns):
         ax = axes[0, 2 * turn]
-        ax.text(1.04, 1.32, name, transform=ax.transAxes, ha="center")
+        ax.text(1.03, 1.19, name, transform=ax.transAxes, ha="center", in_layout=False)
     return figure
 
 

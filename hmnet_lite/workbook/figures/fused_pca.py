@@ -77,7 +77,7 @@ def clouds(panels: Mapping[str, Mapping[str, np.ndarray]], explained: Sequence[f
             sns.scatterplot(x=x, y=y, ax=ax, color=colour, marker=mark, s=16, alpha=0.55,
                             linewidth=0, label=name, legend=False)  # fmt: skip
         ax.set_title(title)
-        ax.set_aspect("equal", adjustable="datalim")
+        ax.set_aspect("equal")
     axes[0, 0].set_ylabel(f"component 2 ({100 * explained[1]:.0f} %)")
     figure.supxlabel(f"component 1 ({100 * explained[0]:.0f} % of the variance)", fontsize=11)
     known = axes[0, 0].get_legend_handles_labels()

@@ -19,6 +19,8 @@ IMAGE = np.full((32, 64, 3), 40, np.uint8)
 @pytest.fixture(autouse=True)
 def close_figures():
     yield
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()  # some mistakes are made only when it is drawn
     plt.close("all")
 
 
