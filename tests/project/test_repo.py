@@ -186,8 +186,32 @@ def test_readme_maps_every_notebook():
     assert sorted(mapped) == sorted(p.name for p in committed if p.suffix == ".ipynb")
 
 
+def readme_example(begins: str) -> str:
+    """The Python example of the README that begins like this."""
+    examples = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    (example,) = (text for text in examples if text.startswith(begins))
+    return example
+
+
+@pytest.mark.slow
+def test_readme_masks_a_picture(tmp_path):
+    """The two lines, on pictures of the names they use."""
+    from PIL import Image
+
+    for name, size in (("desk.jpg", (320, 200)), ("mug.jpg", (256, 256))):
+        Image.effect_noise(size, 60).convert("RGB").save(tmp_path / name)
+    mask = Image.new("L", (256, 256))
+    mask.paste(255, (60, 70, 190, 200))
+    mask.save(tmp_path / "mug.png")
+    code = readme_example("import hmnet_lite\n") + "\nassert mask.shape == (200, 320), mask.shape"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_readme_example_runs():
-    (example,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    example = readme_example("import torch\n")
     code = example + "\nassert logits.shape == (1, 2, 256, 256), logits.shape"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
