@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from hmnet_lite.data.episode import IGNORE
-from hmnet_lite.data.photos.listing import check_size
 from hmnet_lite.data.photos.pictures import read_picture
 from hmnet_lite.data.photos.sampler import PhotoEpisodes
 from hmnet_lite.data.photos.transform import augment
@@ -120,8 +119,7 @@ class LiveLabels:
         class_id, position, _ = episodes.plan(number)
         item, source = episodes.listing.items[position], episodes.source
         image = read_picture(item.image, upright=source.upright)
-        ids = source.masks.read(item.mask)
-        check_size(item, ids, image.shape[:2])
+        ids = source.masks.read(item.mask, image.shape[:2], upright=source.upright)
         # `augment` looks for windows that show label 1: the episode's class changes places with it
         swap = np.arange(256, dtype=np.uint8)
         place = self._table[class_id]
