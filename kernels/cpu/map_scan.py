@@ -84,9 +84,8 @@ def map_scan_cpu(
             for t, pad in zip(given, last_axis, strict=True)
         ]
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
-    y, last, _ = _map_scan(
-        keep, bool(delta_softplus), order.contiguous(), starts.contiguous(), *given
-    )
+    run = _map_scan if keep or torch.compiler.is_compiling() else _map_scan_now
+    y, last, _ = run(keep, bool(delta_softplus), order.contiguous(), starts.contiguous(), *given)
     return y, last[..., :states]
 
 
@@ -143,11 +142,12 @@ def _check_order(order: Tensor, starts: Tensor, directions: int, pixels: int) ->
         )
 
 
-# Operators of their own, so that torch.compile and torch.export take them whole.
+# Operators of their own, so that torch.compile and torch.export take them whole. Where neither is
+# at work and no gradient is wanted the function itself is called: the first call of any operator
+# loads torch's compiler, two seconds that a first answer need not wait for.
 
 
-@torch.library.custom_op("hmnet_kernels::map_scan_cpu", mutates_args=())
-def _map_scan(
+def _map_scan_now(
     keep: bool,
     softplus: bool,
     order: Tensor,
@@ -179,6 +179,9 @@ def _map_scan(
     outputs = [t.numpy() for t in (y, last, saved)]
     share(threads, loops.forward, cut(items, threads), problem, *outputs)
     return y, last, saved
+
+
+_map_scan = torch.library.custom_op("hmnet_kernels::map_scan_cpu", _map_scan_now, mutates_args=())
 
 
 @_map_scan.register_fake

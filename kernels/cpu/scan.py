@@ -60,7 +60,8 @@ def selective_scan_cpu(
         given = [_add_state(t, axis) for t, axis in zip(given, _STATE_AXES, strict=True)]
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
     step = max(u.shape[2], 1) if segment is None else segment
-    y, last, _ = _scan(keep, step, bool(delta_softplus), *given)
+    run = _scan if keep or torch.compiler.is_compiling() else _scan_now
+    y, last, _ = run(keep, step, bool(delta_softplus), *given)
     return (y, last[..., : A.shape[1]]) if return_last_state else y
 
 
@@ -73,11 +74,12 @@ def _add_state(t: Tensor | None, axis: int | None) -> Tensor | None:
     return F.pad(t, (0, 1) if axis == -1 else (0, 0, 0, 1))
 
 
-# Operators of their own, so that torch.compile and torch.export take them whole.
+# Operators of their own, so that torch.compile and torch.export take them whole. Where neither is
+# at work and no gradient is wanted the function itself is called: the first call of any operator
+# loads torch's compiler, two seconds that a first answer need not wait for.
 
 
-@torch.library.custom_op("hmnet_kernels::scan_cpu", mutates_args=())
-def _scan(
+def _scan_now(
     keep: bool,
     segment: int,
     softplus: bool,
@@ -103,6 +105,9 @@ def _scan(
     threads = threads_for(items, items * loops.LANES * A.shape[1] * length)
     share(threads, loops.forward, cut(items, threads), problem, *outputs)
     return y, last, saved
+
+
+_scan = torch.library.custom_op("hmnet_kernels::scan_cpu", _scan_now, mutates_args=())
 
 
 @_scan.register_fake
