@@ -12,6 +12,7 @@ listening changes no result. Nobody listening costs nothing. Recorders nest: the
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
+from typing import Any
 
 import torch
 
@@ -27,8 +28,8 @@ class Recorder:
     """
 
     def __init__(self) -> None:
-        self.network: dict[str, object] = {}
-        self.blocks: list[dict[str, object]] = []
+        self.network: dict[str, Any] = {}
+        self.blocks: list[dict[str, Any]] = []
         self._token: Token[Recorder | None]
 
     def __enter__(self) -> Recorder:

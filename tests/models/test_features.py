@@ -227,7 +227,7 @@ def test_ending_it_while_workers_start_or_work_leaves_none_behind(tmp_path, numb
         workers = children_of(process.pid)
         assert workers
         os.killpg(process.pid, number) if number == signal.SIGINT else process.kill()
-        process.communicate(timeout=60)  # it does not hang
+        process.communicate(timeout=180)  # it does not hang
         until = time.time() + 30
         while alive(workers) and time.time() < until:
             time.sleep(0.2)
