@@ -6,11 +6,31 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 
 from hmnet_lite.data import EmojiEpisodes
 from hmnet_lite.machine import Timeline
-from hmnet_lite.workbook.figures import algorithms, maps, published, qim, state, task, traversals
+from hmnet_lite.models.zoom import zoom
+from hmnet_lite.workbook.figures import (
+    algorithms,
+    attention,
+    maps,
+    published,
+    qim,
+    similarity,
+    state,
+    task,
+    traversals,
+)
+from hmnet_lite.workbook.figures import (
+    forgetting as readings,
+)
+from hmnet_lite.workbook.figures import (
+    fused_pca as pca,
+)
+from hmnet_lite.workbook.figures.parts import DIRECTION_NAMES
 
 Numbers = Mapping[str, Any]
 
@@ -121,6 +141,62 @@ def published_costs(numbers: Numbers) -> Figure:
     seconds, live = (np.array(numbers[name]) for name in ("seconds", "live"))
     spans = tuple((name, begin, end) for name, begin, end in numbers["spans"])
     return published.memory_over_time(Timeline(seconds, live, spans))
+
+
+def support_forgetting(numbers: Numbers) -> Figure:
+    """What is left of the support after each reading: the paper's measure and ours."""
+    return readings.saw_teeth(numbers["panels"], ["max cosine", "support's share"])
+
+
+def where_it_lasts(numbers: Numbers) -> Figure:
+    """The support's share by direction and state index."""
+    shares = {title: np.array(share) for title, share in numbers["where"].items()}
+    return readings.where_it_lasts(shares, DIRECTION_NAMES)
+
+
+def support_similarity(numbers: Numbers) -> Figure:
+    """Query FG and BG against the support's FG, before and after each kind of fusion."""
+    panels = {
+        title: {when: {p: parts[p] for p in ("FG", "BG")} for when, parts in times.items()}
+        for title, times in numbers["panels"].items()
+    }
+    return similarity.before_and_after(panels, numbers["gaps"])
+
+
+def fused_pca(numbers: Numbers) -> Figure:
+    """Fused features as colours, and as likeness to the support's prototype."""
+    scenes = _scenes(numbers, numbers["from"]["shown"])
+    colours = {kind: np.array(x) / 255 for kind, x in numbers["colours"].items()}
+    likeness = {kind: np.array(x) for kind, x in numbers["likeness"].items()}
+    pictures = [(scene.query_image, scene.query_mask) for scene in scenes]
+    return pca.feature_table(pictures, colours, likeness)
+
+
+def fused_clouds(numbers: Numbers) -> Figure:
+    """Single pixels in the plane of the first two components."""
+    return pca.clouds(numbers["clouds"], numbers["explained"])
+
+
+def implicit_attention(numbers: Numbers) -> Figure:
+    """From which pixels one output comes: read once, with recaps, and by QIM."""
+    (scene,) = _scenes(numbers, [numbers["from"]["index"]])
+    images = (_zoomed(scene) if numbers["zoomed"] else scene.support_images[0], scene.query_image)
+    titles = (DIRECTION_NAMES[0], DIRECTION_NAMES[3], "all four")
+    return attention.heard_table(images, numbers["rows"], tuple(numbers["pixel"]), titles)
+
+
+def _scenes(numbers: Numbers, indices: list[int]) -> list:
+    came = numbers["from"]
+    episodes = EmojiEpisodes(came["fold"], "test", gap=came["gap"])
+    return [episodes[index] for index in indices]
+
+
+def _zoomed(scene: Any, cells: int = 16) -> np.ndarray:
+    """The support as a zooming network's mixer is shown it: (H, W, 3) uint8."""
+    image = torch.from_numpy(scene.support_images[0]).permute(2, 0, 1)[None].float()
+    mask = torch.from_numpy(scene.support_masks == 1).float()
+    share = F.interpolate(F.adaptive_avg_pool2d(mask, cells)[None], image.shape[-2:])[0]
+    return zoom(image, share)[0][0].permute(1, 2, 0).clamp(0, 255).numpy().astype(np.uint8)
 
 
 def _of(ax: Any) -> Figure:

@@ -4,8 +4,9 @@
     figure("recap")                     # drawn from the numbers kept in figures/recap.json
     python -m hmnet_lite.workbook.make  # draw all of figures/, computing what is quickly computed
 
-Each figure is a file of numbers and a picture of them. Numbers that take minutes, or that a clock
-gave, are kept from a run of the notebook that computes them: `tools/notebooks.py keep NOTEBOOK`.
+Each figure is a file of numbers and a picture of them. Numbers that a clock gave are kept from a
+run of the notebook that computes them: `tools/notebooks.py keep NOTEBOOK`. Those that take minutes,
+over shipped networks and many episodes, are computed only for a figure that is named.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from matplotlib.figure import Figure
 
 from hmnet_lite.files import write_bytes
 from hmnet_lite.machine import made_on
-from hmnet_lite.workbook import drawings, numbers
+from hmnet_lite.workbook import drawings, measured, numbers
 from hmnet_lite.workbook.figures.parts import save
 
 FOLDER = Path(__file__).resolve().parents[2] / "figures"
@@ -39,12 +40,14 @@ class Recipe:
         draw: numbers as JSON holds them to a figure.
         compute: the numbers anew, in seconds; None where only the notebook computes them.
         max_bytes: of the picture.
+        long: `compute` takes minutes and needs shipped networks.
     """
 
     notebook: str
     draw: Callable[[Mapping[str, Any]], Figure]
     compute: Callable[[], Mapping[str, Any]] | None = None
     max_bytes: int = 100_000
+    long: bool = False
 
 
 FIGURES = {
@@ -64,6 +67,20 @@ FIGURES = {
     "qim_similarity": Recipe("05_query_intercepted", drawings.qim_similarity),
     "published_map": Recipe("06_hmnet_assembled", drawings.published_map),
     "published_costs": Recipe("06_hmnet_assembled", drawings.published_costs),
+    "support_forgetting": Recipe(
+        "08_analysis", drawings.support_forgetting, measured.support_forgetting, long=True
+    ),
+    "where_it_lasts": Recipe(
+        "08_analysis", drawings.where_it_lasts, measured.where_it_lasts, long=True
+    ),
+    "support_similarity": Recipe(
+        "08_analysis", drawings.support_similarity, measured.support_similarity, long=True
+    ),
+    "fused_pca": Recipe("08_analysis", drawings.fused_pca, measured.fused_pca, 150_000, long=True),
+    "fused_clouds": Recipe("08_analysis", drawings.fused_clouds, measured.fused_clouds, long=True),
+    "implicit_attention": Recipe(
+        "08_analysis", drawings.implicit_attention, measured.implicit_attention, long=True
+    ),
 }
 _shown: dict[str, Any] = {}  # what this process has drawn from numbers of its own
 
@@ -95,10 +112,15 @@ def kept(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """
     path = folder / f"{name}.json"
     if not path.exists():
+        recipe = _recipe(name)
+        mend = (
+            f"compute them with python -m hmnet_lite.workbook.make {name}"
+            if recipe.long
+            else f"keep them with python tools/notebooks.py keep notebooks/{recipe.notebook}.ipynb"
+        )
         raise FileNotFoundError(
             f"{path} is missing: the numbers of {name!r} come from notebook "
-            f"{_recipe(name).notebook}; keep them with python tools/notebooks.py keep "
-            f"notebooks/{_recipe(name).notebook}.ipynb"
+            f"{recipe.notebook}; {mend}"
         )
     return json.loads(path.read_text(encoding="utf-8"))["numbers"]
 
@@ -163,8 +185,9 @@ def main(names: Sequence[str]) -> int:
     try:
         recipes = {name: _recipe(name) for name in names or FIGURES}
         for name, recipe in recipes.items():
-            if recipe.compute:
-                write(name, plain(recipe.compute()), FOLDER)
+            if recipe.compute and (name in names or not recipe.long):
+                made = {"made": made_on()} if recipe.long else {}
+                write(name, plain(recipe.compute()), FOLDER, **made)
             else:
                 draw(name)
             plt.close("all")

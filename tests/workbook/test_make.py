@@ -15,7 +15,7 @@ from PIL import Image
 from hmnet_lite.workbook import make
 from hmnet_lite.workbook.figures.parts import png
 
-COMPUTED = [name for name, recipe in make.FIGURES.items() if recipe.compute]
+COMPUTED = [name for name, recipe in make.FIGURES.items() if recipe.compute and not recipe.long]
 NOTEBOOKS = make.FOLDER.parent / "notebooks"
 
 
@@ -97,5 +97,7 @@ def test_unknown_names_and_missing_numbers_are_told(tmp_path, capsys):
         make.figure("nope")
     with pytest.raises(FileNotFoundError, match=r"notebooks\.py keep notebooks/04_cross_mamba"):
         make.kept("recap", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"workbook\.make support_similarity$"):
+        make.kept("support_similarity", tmp_path)
     assert make.main(["nope"]) == 1
     assert "no figure is called" in capsys.readouterr().err
