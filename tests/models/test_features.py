@@ -180,7 +180,8 @@ def test_leftovers_are_removed_and_a_writer_at_work_is_left_alone(tmp_path):
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from hmnet_lite.data.emoji.protocol import Protocol
 from hmnet_lite.models import features
 features.SHARD = 4
