@@ -30,8 +30,6 @@ from hmnet_lite.training.sources import ScenePairs, Shuffled, Source
 from hmnet_lite.training.trainer import Trainer
 from hmnet_lite.training.watching import Step
 
-#: the networks that `compare` puts side by side
-METHODS = {"HMNet-lite": HMNetConfig(), "without Mamba": HMNetConfig(depth=0)}
 EPISODES = 4000  # drawn and encoded once
 
 
