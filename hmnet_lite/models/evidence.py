@@ -9,7 +9,6 @@ them stretched to [0, 1] over the picture.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -41,31 +40,43 @@ def evidence_maps(
         (batch, 7·(depths + 1), height, width).
     """
     size, shots = query[0].shape[-2:], shares.shape[1]
-    weight = 1 / math.sqrt(len(query))  # of a depth in the vectors of all depths together
     known = torch.ones_like(shares) if known is None else known
     shares, known = (x.flatten(0, 1).flatten(1) for x in (shares, known))  # (b·k, s)
-    pairs = [
-        (q.flatten(2).repeat_interleave(shots, dim=0).mT, s.flatten(0, 1).flatten(2))
-        for q, s in zip(query, support, strict=True)
-    ]  # (b·k, q, c), (b·k, c, s)
-    cosines = [q @ s for q, s in pairs]  # (b·k, q, s)
-    maps = [_maps(c, [s], shares, known) for c, (_, s) in zip(cosines, pairs, strict=True)]
-    together = sum(cosines) * weight**2
-    maps.append(_maps(together, [s * weight for _, s in pairs], shares, known))
-    found = torch.cat(maps, dim=1).unflatten(-1, size)  # (b·k, maps, height, width)
+    inside = shares >= FOREGROUND * shares.amax(-1, keepdim=True)
+    outside = (shares <= BACKGROUND) & (known >= 0.5)
+    barred = [torch.zeros_like(shares).masked_fill(~where, -2) for where in (inside, outside)]
+    weights = torch.stack([shares * inside, known - shares], dim=-1)  # (b·k, s, 2): prototypes
+    voices = torch.stack([shares, known], dim=-1)
+
+    maps, cosines, dots, lengths = [], [], [], []
+    for q, s in zip(query, support, strict=True):
+        q = q.flatten(2)[:, None].expand(-1, shots, -1, -1).flatten(0, 1)  # (b·k, c, q)
+        s = s.flatten(0, 1).flatten(2)  # (b·k, c, s)
+        cosines.append(q.mT @ s)  # (b·k, q, s)
+        dots.append(cosines[-1] @ weights)
+        lengths.append((s @ weights).square().sum(1))  # (b·k, 2), squared
+        maps += _maps(cosines[-1], dots[-1], lengths[-1], barred, voices)
+    depths = len(query)  # all together: vectors of unit length again
+    together = [sum(parts) / depths for parts in (cosines, dots, lengths)]
+    maps += _maps(*together, barred, voices)
+    found = torch.stack(maps, dim=1).unflatten(-1, size)  # (b·k, maps, height, width)
     return found.unflatten(0, (-1, shots)).mean(1)
 
 
-def _maps(cosines: Tensor, support: Sequence[Tensor], shares: Tensor, known: Tensor) -> Tensor:
-    """(batch, query, support), the support's vectors in parts, shares → (batch, 7, query)."""
-    inside = shares >= FOREGROUND * shares.amax(-1, keepdim=True)
-    outside = (shares <= BACKGROUND) & (known >= 0.5)
-    best = [cosines.masked_fill(~where[:, None], -1).amax(-1) for where in (inside, outside)]
-    voices = SHARPNESS * cosines + known.log()[:, None]  # a cell counts as much as is known of it
-    alike = voices.softmax(-1) @ (shares / known.clamp_min(1e-6))[..., None]
-    prototypes = []
-    for weights in (shares * inside, known - shares):
-        length = sum((s @ weights[..., None]).square().sum((1, 2)) for s in support).sqrt()
-        prototypes.append((cosines @ weights[..., None])[..., 0] / (length[:, None] + 1e-6))
+def _maps(cosines: Tensor, dots: Tensor, lengths: Tensor, barred: Sequence[Tensor],
+          voices: Tensor) -> list[Tensor]:  # fmt: skip
+    """The seven maps of one depth, (batch, query) each.
+
+    Args:
+        cosines: (batch, query, support).
+        dots, lengths: with the prototypes (batch, query, 2), and their squared lengths (batch, 2).
+        barred: for foreground and background, (batch, support), 0 where a cell may be the best.
+        voices: (batch, support, 2): what of a cell is the class, and what is known.
+    """
+    best = [(cosines + off[:, None]).amax(-1).clamp_min(-1) for off in barred]
+    # a softmax, no larger than exp(SHARPNESS): a cell counts as much as is known of it
+    of_class, of_all = ((SHARPNESS * cosines).exp() @ voices).unbind(-1)
+    alike = of_class / of_all.clamp_min(1e-6)
+    prototypes = (dots / (lengths.sqrt()[:, None] + 1e-6)).unbind(-1)
     stretched = [min_max(x[:, None])[:, 0] for x in (best[0], prototypes[0])]
-    return torch.stack([*best, alike[..., 0], *prototypes, *stretched], dim=1)
+    return [*best, alike, *prototypes, *stretched]
