@@ -23,6 +23,7 @@ from hmnet_lite.data.photos.protocol import PhotoProtocol
 from hmnet_lite.scoring.gaps import score_gaps
 from hmnet_lite.scoring.report import Report
 from hmnet_lite.training import zoo
+from hmnet_lite.training.checkpoint import add_facts
 
 
 @dataclass(kw_only=True)
@@ -48,6 +49,8 @@ class Own:
     """Photographs: what a file that cannot be read does (stop)."""
     out: Annotated[Path | None, arg(metavar="FILE")] = None
     """Write the report here (JSON)."""
+    keep: bool = False
+    """Emoji: write the scores into the checkpoints' own headers, where `hmnet info` reads them."""
 
 
 @dataclass(kw_only=True)
@@ -75,6 +78,8 @@ def run(options: Options, command: str) -> None:
         unused = (name for name in data.PHOTO_FIELDS if name != "support_annotation")
         data.refuse_photo_options(options, (*unused, "backbone", "on_bad_image"))
         _on_emoji(paths, options, command)
+    elif options.keep:
+        raise ValueError("--keep is for the emoji: photographs are not the same for everyone")
     elif len(paths) > 1:
         raise ValueError(f"{len(paths)} checkpoints; on photographs one is tested at a time")
     else:
@@ -133,3 +138,18 @@ def _on_emoji(paths: list[Path], options: Options, command: str) -> None:
     gaps = options.gaps or GAPS
     score_gaps(report, protocol, gaps, models, support_use=options.support_use)
     finish(report, options.out, command)
+    if options.keep:
+        for (method, seed), path in networks.items():
+            add_facts(path, **_kept(report, method, seed))
+
+
+def _kept(report: Report, method: str, seed: int | None) -> dict[str, Any]:
+    """What a checkpoint's header tells of a test: mIoU in [0, 1] by gap, and how it was tested."""
+    rows = [row for row in report.rows if (row.method, row.seed) == (method, seed)]
+    told = ("fold", "shots", "episodes", "seed")
+    tested = {name: report.protocol[name] for name in told} | {"commit": report.made["commit"]}
+    return {
+        "metrics": {row.gap: round(row.miou, 4) for row in rows},
+        "misled": {row.gap: {k: round(m, 4) for k, m in row.misled.items()} for row in rows},
+        "tested": {**tested, "support_annotation": report.support_annotation},
+    }

@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from hmnet_lite.machine import commit, made_on
@@ -106,6 +107,39 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
 def read_made(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Command, commit, machine, versions and date of the writing; {} in older files."""
     return _json(path, _header(path).get("made", "{}"))
+
+
+def add_facts(path: str | os.PathLike[str], **facts: Any) -> Path:
+    """Write more into a checkpoint's header, such as what it scored; weights stay as they are.
+
+    Args:
+        path: a checkpoint of ours; replaced whole or not at all.
+        facts: JSON values; one that is there already is replaced.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_checkpoint`.
+        TypeError: a fact that JSON has no word for.
+        OSError: the disk is full or the path cannot be written.
+    """
+    known = json.dumps({**read_facts(path), **facts})
+    tensors, header = read_tensors(path)
+    return write_tensors(path, tensors, {**header, "facts": known})
+
+
+def halve(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
+    """Copy a checkpoint, its float32 weights rounded to float16; networks read them as float32.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_checkpoint`; or a weight is too large for float16.
+        OSError: the disk is full or `out` cannot be written.
+    """
+    load_checkpoint(path)  # one that is not whole is not copied
+    tensors, header = read_tensors(path)
+    halves = {n: x.half() if x.dtype == torch.float32 else x for n, x in tensors.items()}
+    large = [n for n, x in halves.items() if x.is_floating_point() and not x.isfinite().all()]
+    if large:
+        raise ValueError(f"{path} holds weights beyond 65,504, float16's largest: {large[0]}")
+    return write_tensors(out, halves, header)
 
 
 def command() -> str:

@@ -44,8 +44,23 @@ def test_runs_of_one_method_shots_boxes_and_support_use(tmp_path, capsys):
     assert report.support_use("prior mask", "same") is None
     assert "mIoU (%)" in told and "net, wrong class" in told
     assert "on boxes" in told
+    assert "metrics" not in read_facts(runs[0])
     found = report.difference("net", "prior mask", "same")
     assert found.runs == 2 and found.low <= found.mean <= found.high
+
+
+def test_scores_are_kept_in_the_header(capsys):
+    path = network("net.safetensors", fold=1, seed=3)
+    asked = ["--gaps", "same", "--episodes", "3", "--image-size", "64", "--keep"]
+    assert main(["evaluate", path, *asked, "--out", "report.json"]) == 0
+    row = next(row for row in Report.from_json("report.json").rows if row.method == "net")
+    facts = read_facts(path)
+    assert facts["metrics"] == {"same": round(row.miou, 4)}
+    assert facts["misled"] == {"same": {k: round(m, 4) for k, m in row.misled.items()}}
+    tested = facts["tested"]
+    assert (tested["fold"], tested["shots"], tested["episodes"], tested["seed"]) == (1, 1, 3, 321)
+    assert main(["evaluate", path, "--dataset", "pascal", "--root", ".", "--keep"]) == 2
+    assert "--keep is for the emoji" in capsys.readouterr().err
 
 
 def test_folds_are_taken_from_the_checkpoints(capsys):

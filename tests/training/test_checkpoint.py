@@ -8,7 +8,14 @@ from safetensors.torch import load_file, save_file
 
 from hmnet_lite import HMNet, HMNetConfig
 from hmnet_lite.tensors import read_header
-from hmnet_lite.training.checkpoint import load_checkpoint, read_facts, read_made, save_checkpoint
+from hmnet_lite.training.checkpoint import (
+    add_facts,
+    halve,
+    load_checkpoint,
+    read_facts,
+    read_made,
+    save_checkpoint,
+)
 
 TINY = HMNetConfig(dim=16, depth=2, state=4)
 
@@ -47,6 +54,33 @@ def test_round_trip(model, saved):
     assert read_facts(saved) == {"fold": 2, "seed": 7}
     assert {"commit", "command", "date", "versions"} <= read_made(saved).keys()
     assert saved.stat().st_size < 600_000  # the frozen backbone is not in it
+
+
+def test_more_facts_leave_the_rest_as_it_is(model, saved):
+    made = read_made(saved)
+    add_facts(saved, metrics={"same": 0.5}, seed=8)
+    assert read_facts(saved) == {"fold": 2, "seed": 8, "metrics": {"same": 0.5}}
+    assert read_made(saved) == made and equal(load_checkpoint(saved), model)
+    with pytest.raises(TypeError):
+        add_facts(saved, metrics={1, 2})
+    assert read_facts(saved)["seed"] == 8
+
+
+def test_a_halved_copy_is_read_as_float32(model, saved, tmp_path):
+    small = halve(saved, tmp_path / "small.safetensors")
+    assert small.stat().st_size < 0.6 * saved.stat().st_size
+    assert read_facts(small) == read_facts(saved) and read_made(small) == read_made(saved)
+    for name, x in load_checkpoint(small).state_dict().items():
+        assert x.dtype == model.state_dict()[name].dtype
+        assert torch.allclose(x, model.state_dict()[name], rtol=1e-3, atol=1e-6), name
+    with torch.no_grad():
+        model.decoder.classify.bias[0], kept = 1e6, float(model.decoder.classify.bias[0])
+    large = save_checkpoint(model, tmp_path / "large.safetensors")
+    with torch.no_grad():
+        model.decoder.classify.bias[0] = kept
+    with pytest.raises(ValueError, match=r"beyond 65,504, float16's largest: decoder.classify"):
+        halve(large, small)
+    assert read_facts(small) == read_facts(saved)
 
 
 def test_only_networks_of_ours_are_written(tmp_path):
