@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from hmnet_lite import HMNet, HMNetConfig
-from hmnet_lite.commands import photos
 from hmnet_lite.commands.main import main
 from hmnet_lite.data.photos.protocol import PhotoProtocol
 from hmnet_lite.scoring.metrics import Scores
 from hmnet_lite.scoring.photo_report import PhotoReport
 from hmnet_lite.scoring.predict import segment_episode
+from hmnet_lite.training import zoo
 from hmnet_lite.training.checkpoint import read_facts, save_checkpoint
 from tests.data.photos import trees
 from tests.golden.synth import synth_state_dict
@@ -76,7 +76,7 @@ def test_a_network_is_not_tested_on_the_fold_it_was_trained_on(tmp_path, capsys)
 def test_evaluate_one_s_own_pictures_past_a_broken_one(tmp_path, own, monkeypatch, capsys):
     model = ByColour()
     model.backbone = HMNet(TINY).backbone
-    monkeypatch.setattr(photos, "_load", lambda *_: model)
+    monkeypatch.setattr(zoo, "load", lambda _: model)
     path = str(save_checkpoint(HMNet(TINY), tmp_path / "net.safetensors", classes=["cup"]))
     asked = ["evaluate", "--checkpoint", path, "--dataset", "folder", "--root", str(own)]
     asked += ["--image-size", "64", "--episodes", "15", "--seed", "4"]

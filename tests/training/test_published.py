@@ -69,7 +69,7 @@ def test_views_are_new_at_every_number_and_the_same_on_every_run(root):
     assert not torch.equal(live.batch([0], 1, "cpu").query, one.query[:1])
     assert one.query.shape == (3, 3, 65, 65) and one.query.dtype == torch.uint8
     assert (one.labels >= 1).all() and (one.labels <= 15).all()
-    plans = live._of_seed(0)
+    plans = PROTOCOL.training(90, root, progress=False)  # of seed 0
     first = plans.plan(0)[1]
     later = next(n for n in range(45, 90) if plans.plan(n)[1] == first)  # the next round
     assert not torch.equal(live.batch([later], 0, "cpu").query, one.query[:1])

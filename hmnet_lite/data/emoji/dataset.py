@@ -140,13 +140,9 @@ class EmojiEpisodes:
 
     def __getitem__(self, index: int) -> Episode:
         index = self._position(index)
-        plan = self._plan(index)
-        data = self._tiles, self._photographs, self.image_size
-        query_image, query_labels = compose(plan.query, *data, *self._key(index, "query"))
-        pictures = [
-            compose(scene, *data, *self._key(index, f"support{k}"))
-            for k, scene in enumerate(plan.supports)
-        ]
+        plan = self.plan(index)
+        query_image, query_labels = self._drawn(plan.query)
+        pictures = [self._drawn(scene) for scene in plan.supports]
         return Episode(
             query_image=query_image,
             query_mask=(query_labels == 1).astype(np.uint8),
@@ -162,11 +158,9 @@ class EmojiEpisodes:
 
     def scene(self, index: int, picture: int) -> LabelledScene:
         """One picture of episode `index`, 0 its query and k its k-th support, all labelled."""
-        plan = self._plan(self._position(index))
+        plan = self.plan(index)
         scene = (plan.query, *plan.supports)[picture]
-        key = self._key(index, "query" if picture == 0 else f"support{picture - 1}")
-        data = self._tiles, self._photographs, self.image_size
-        image, labels = compose(scene, *data, *key)
+        image, labels = self._drawn(scene)
         target = len(scene.below)
         objects = tuple(
             (1 if i == target else i + 2, thing.class_id, thing.style)
@@ -215,8 +209,15 @@ class EmojiEpisodes:
     def _stream(self, *purpose: object) -> Stream:
         return Stream(*self._key(*purpose))
 
-    def _plan(self, index: int) -> Plan:
-        """Decides everything about episode `index` except where its objects come to lie."""
+    def _drawn(self, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+        return compose(scene, self._tiles, self._photographs, self.image_size)
+
+    def plan(self, index: int) -> Plan:
+        """Everything about episode `index` except where its objects come to lie.
+
+        Raises TypeError, IndexError for what is no index here.
+        """
+        index = self._position(index)
         ids = tuple(self.classes)
         turn, place = divmod(index, len(ids))
         class_id = self._stream("classes", turn).shuffled(ids)[place]
@@ -224,7 +225,8 @@ class EmojiEpisodes:
         scenes = []
         for shot in range(-1, self.shots):
             is_query = shot < 0
-            stream = self._stream(index, "query" if is_query else f"support{shot}", "plan")
+            role = "query" if is_query else f"support{shot}"
+            stream = self._stream(index, role, "plan")
             fewest, most = self.distractors
             count = stream.between(fewest, most) if is_query else min(2, most)
             style = query_style if is_query else support_styles[shot]
@@ -246,6 +248,7 @@ class EmojiEpisodes:
                     above=tuple(others[cut:]),
                     photograph=None if procedural else photograph,
                     hidden=self.occlusion if is_query else 1 - SUPPORT_VISIBLE,
+                    key=self._key(index, role),
                 )
             )
         return Plan(class_id, scenes[0], tuple(scenes[1:]))

@@ -41,6 +41,7 @@ class Scene:
     above: tuple[Thing, ...]  # distractors that may hide the target
     photograph: int | None  # None: a procedural background
     hidden: float  # at most this share of the target is hidden
+    key: tuple[object, ...]  # names its random numbers: the same key, the same image
 
     @property
     def things(self) -> tuple[Thing, ...]:
@@ -68,21 +69,20 @@ class Arrangement:
 
 
 def compose(
-    scene: Scene, tiles: Tiles, photographs: tuple[np.ndarray, ...], side: int, *key: object
+    scene: Scene, tiles: Tiles, photographs: tuple[np.ndarray, ...], side: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws a scene.
 
     Args:
         side: pixels of the square image.
-        key: names the random numbers; the same key gives the same image.
 
     Returns:
         The image, (side, side, 3) uint8 RGB, and its labels as in `Arrangement`.
     """
-    stream = Stream(*key, "finish")
+    stream = Stream(*scene.key, "finish")
     photograph = None if scene.photograph is None else photographs[scene.photograph]
-    canvas = background(photograph, side, Stream(*key, "background"))
-    placed = arrange(scene, tiles, side, *key)
+    canvas = background(photograph, side, Stream(*scene.key, "background"))
+    placed = arrange(scene, tiles, side)
     for i in placed.order:
         (top, left), drawn = placed.corners[i], placed.sprites[i]
         down, right, radius, strength = scene.things[i].shadow
@@ -93,14 +93,14 @@ def compose(
     return render.with_noise(canvas, stream, sigma=stream.below(33)), placed.labels
 
 
-def arrange(scene: Scene, tiles: Tiles, side: int, *key: object) -> Arrangement:
+def arrange(scene: Scene, tiles: Tiles, side: int) -> Arrangement:
     """Gives every object of a scene its drawing and its place."""
     sprites = []
     for thing in scene.things:
         tile = render.pack(tiles[thing.style][thing.class_id])
         tile = render.recoloured(tile, thing.hue, thing.contrast)
         sprites.append(render.sprite(tile, thing.size, thing.degrees))
-    placed = place(sprites, len(scene.below), scene.hidden, side, Stream(*key, "place"))
+    placed = place(sprites, len(scene.below), scene.hidden, side, Stream(*scene.key, "place"))
     return Arrangement(sprites, *placed)
 
 

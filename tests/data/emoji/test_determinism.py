@@ -78,7 +78,7 @@ def test_rounded_constants_are_far_from_a_rounding_boundary():
 def test_gaps_and_shots_change_only_what_they_name():
     by_gap = [EmojiEpisodes(2, "test", gap=gap) for gap in GAPS]
     for i in range(40):
-        plans = [d._plan(i) for d in by_gap]
+        plans = [d.plan(i) for d in by_gap]
         assert len({p.class_id for p in plans}) == 1
         assert len({p.query.photograph for p in plans}) == 1
         assert len({tuple((t.class_id, t.size, t.hue) for t in p.query.things) for p in plans}) == 1
@@ -91,7 +91,7 @@ def test_gaps_and_shots_change_only_what_they_name():
 
 def test_seeds_folds_and_splits_give_other_scenes():
     plans = [
-        EmojiEpisodes(fold, split, gap="cross", seed=seed)._plan(0)
+        EmojiEpisodes(fold, split, gap="cross", seed=seed).plan(0)
         for fold, split, seed in itertools.product((0, 1), ("train", "test"), (321, 322))
     ]
     looks = {(p.query.target.hue, p.query.target.size, p.query.target.degrees) for p in plans}

@@ -10,6 +10,7 @@ from hmnet_lite.data import EmojiEpisodes
 from hmnet_lite.data.emoji import tiles
 from hmnet_lite.data.emoji.dataset import FLUENT_STYLES, TRAIN_STYLES
 from hmnet_lite.data.emoji.protocol import GAPS, TRAINING_GAPS
+from hmnet_lite.data.emoji.scene import compose
 
 DATA = Path(__file__).parents[3] / "data_samples"
 
@@ -21,14 +22,14 @@ def test_training_scenes_hold_base_classes_only(fold, gap):
     dataset = EmojiEpisodes(fold, "train", gap=gap, shots=2)
     assert len(dataset.classes) == 60
     for i in range(240):
-        plan = dataset._plan(i)
+        plan = dataset.plan(i)
         assert plan.class_id in dataset.classes
         for scene in (plan.query, *plan.supports):
             assert all(folds[thing.class_id] != fold for thing in scene.things)
 
 
 def test_drawing_touches_no_tile_that_the_plan_does_not_name():
-    dataset = EmojiEpisodes(0, "train", gap="cross", length=40)
+    dataset = EmojiEpisodes(0, "train", gap="cross", length=10)
     touched = set()
 
     class Watched(dict):
@@ -36,24 +37,20 @@ def test_drawing_touches_no_tile_that_the_plan_does_not_name():
             touched.add(class_id)
             return super().__getitem__(class_id)
 
-    dataset._tiles = {style: Watched(drawn) for style, drawn in dataset._tiles.items()}
-    planned = {
-        thing.class_id
-        for i in range(len(dataset))
-        for scene in (dataset._plan(i).query, *dataset._plan(i).supports)
-        for thing in scene.things
-    }
-    touched.clear()
-    for i in range(10):
-        dataset[i]
-    assert touched and touched <= planned <= set(dataset.classes)
+    drawn = {style: Watched(tiles.tiles(DATA, style)) for style in TRAIN_STYLES}
+    for i in range(len(dataset)):
+        plan = dataset.plan(i)
+        for scene in (plan.query, *plan.supports):
+            touched.clear()
+            compose(scene, drawn, tiles.photographs(DATA, "train"), dataset.image_size)
+            assert touched == {thing.class_id for thing in scene.things} <= set(dataset.classes)
 
 
 @pytest.mark.parametrize("fold", range(4))
 def test_test_targets_are_the_novel_classes_in_equal_numbers(fold):
     novel = {c["id"] for c in tiles.classes(DATA) if c["fold"] == fold}
     dataset = EmojiEpisodes(fold, "test", gap="same", length=1000)
-    stream = [dataset._plan(i).class_id for i in range(200)]
+    stream = [dataset.plan(i).class_id for i in range(200)]
     turns = [stream[i : i + 20] for i in range(0, 200, 20)]
     assert set(dataset.classes) == novel
     assert all(set(turn) == novel for turn in turns)  # so 1,000 episodes have 50 of each
@@ -65,7 +62,7 @@ def test_scenes_name_the_target_once_and_distractors_half_alike():
     dataset = EmojiEpisodes(0, "test", gap="cross", shots=2)
     counts, alike, novel_distractors = Counter(), [], 0
     for i in range(300):
-        plan = dataset._plan(i)
+        plan = dataset.plan(i)
         assert all(len(scene.things) == 3 for scene in plan.supports)
         counts[len(plan.query.things) - 1] += 1
         for scene in (plan.query, *plan.supports):
@@ -86,7 +83,7 @@ def test_styles_follow_the_gap_and_cannot_leak_the_answer(gap, shots):
     dataset = EmojiEpisodes(0, "test", gap=gap, shots=shots)
     queries, pairs = Counter(), set()
     for i in range(150):
-        plan = dataset._plan(i)
+        plan = dataset.plan(i)
         query = plan.query.target.style
         supports = [scene.target.style for scene in plan.supports]
         queries[query] += 1

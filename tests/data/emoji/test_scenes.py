@@ -8,24 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hmnet_lite.data import EmojiEpisodes
-from hmnet_lite.data.emoji import render
+from hmnet_lite.data.emoji import render, tiles
 from hmnet_lite.data.emoji.protocol import TRAINING_GAPS
 from hmnet_lite.data.emoji.scene import Scene, arrange, compose, place
 from hmnet_lite.data.stream import Stream
+
+DATA = tiles.data_folder()
 
 
 def arrangements(dataset: EmojiEpisodes, indices: range):
     """(is it the query, scene, where everything lies) of many scenes."""
     for i in indices:
-        plan = dataset._plan(i)
-        roles = [("query", plan.query)]
-        roles += [(f"support{k}", scene) for k, scene in enumerate(plan.supports)]
-        for role, scene in roles:
-            yield (
-                role == "query",
-                scene,
-                arrange(scene, dataset._tiles, dataset.image_size, *dataset._key(i, role)),
-            )
+        plan = dataset.plan(i)
+        for scene in (plan.query, *plan.supports):
+            yield scene is plan.query, scene, arrange(scene, drawings(scene), dataset.image_size)
+
+
+def drawings(scene: Scene) -> dict[str, dict[int, np.ndarray]]:
+    """Of the styles that a scene shows."""
+    return {style: tiles.tiles(DATA, style) for style in {thing.style for thing in scene.things}}
 
 
 def shares(scene, placed) -> tuple[float, float]:
@@ -89,18 +90,19 @@ def test_labels_are_the_topmost_solid_sprites(dials):
 def test_images_agree_with_their_masks():
     """White targets among black distractors on black: the mask is where it is white."""
     dataset = EmojiEpisodes(2, "test", gap="cross")
-    black = tuple(np.zeros_like(p) for p in dataset._photographs)
+    black = (np.zeros((384, 384, 3), np.uint8),)
     for i in range(25):
-        scene = dataset._plan(i).query
-        flat = {style: dict(drawn) for style, drawn in dataset._tiles.items()}
+        scene = dataset.plan(i).query
+        flat = {style: dict(drawn) for style, drawn in drawings(scene).items()}
         for thing in scene.things:
             tile = np.where(flat[thing.style][thing.class_id][..., 3:] >= 128, 255, 0)
             tile = tile * ([1, 1, 1, 1] if thing is scene.target else [0, 0, 0, 1])
             flat[thing.style][thing.class_id] = tile
         unlit = [replace(thing, shadow=(0, 0, 1, 0)) for thing in scene.things]
         n = len(scene.below)
-        scene = Scene(unlit[n], tuple(unlit[:n]), tuple(unlit[n + 1 :]), 0, scene.hidden)
-        image, labels = compose(scene, flat, black, 256, *dataset._key(i, "query"))
+        below, above = tuple(unlit[:n]), tuple(unlit[n + 1 :])
+        scene = replace(scene, target=unlit[n], below=below, above=above, photograph=0)
+        image, labels = compose(scene, flat, black, 256)
         white = image.min(2) > 150
         inside = labels == 1
         padded = np.pad(inside, 1, "edge")
@@ -110,7 +112,10 @@ def test_images_agree_with_their_masks():
 
 
 def test_an_episode_is_what_was_composed():
-    episode = EmojiEpisodes(0, "test", gap="cross", shots=2)[5]
+    dataset = EmojiEpisodes(0, "test", gap="cross", shots=2)
+    episode, query = dataset[5], dataset.plan(5).query
+    labels = arrange(query, drawings(query), dataset.image_size).labels
+    assert ((labels == 1) == episode.query_mask).all()
     assert episode.query_image.shape == (256, 256, 3) and episode.support_masks.shape[0] == 2
     assert set(np.unique(episode.query_mask)) == {0, 1}
     assert (episode.query_objects >= episode.query_mask).all()

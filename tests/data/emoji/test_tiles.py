@@ -69,9 +69,8 @@ def copied(tmp_path, monkeypatch):
 
 
 def test_data_may_live_elsewhere(copied):
-    elsewhere = EmojiEpisodes(0, "test", gap="same", length=3)
-    assert elsewhere._folder == copied.resolve()
-    assert elsewhere[1].query_mask.any()
+    assert tiles.data_folder() == copied.resolve()
+    assert EmojiEpisodes(0, "test", gap="same", length=3)[1].query_mask.any()
 
 
 @pytest.mark.parametrize("name", ["tiles/noto.zip", "backgrounds/test.zip", "classes.json"])
