@@ -25,8 +25,8 @@ from hmnet_lite.maps import (
     reading_order,
     to_sequences,
 )
-from hmnet_lite.precision import exact, in_full
 from hmnet_lite.scan.map_scan import map_scan, reads_maps
+from hmnet_lite.scan.precision import exact, in_full
 from hmnet_lite.scan.selective import selective_scan
 
 

@@ -32,8 +32,8 @@ from hmnet_lite.models.evidence import KINDS, evidence_maps
 from hmnet_lite.models.metric import Metric
 from hmnet_lite.models.prior import masked_mean
 from hmnet_lite.models.zoom import zoom
-from hmnet_lite.precision import exact, in_full
 from hmnet_lite.record import record
+from hmnet_lite.scan.precision import exact, in_full
 
 DIGEST = 8  # channels of the evidence as the decoder sees it
 

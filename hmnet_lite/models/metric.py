@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hmnet_lite.precision import in_full
+from hmnet_lite.scan.precision import in_full
 
 
 class Metric(nn.Module):

@@ -29,8 +29,8 @@ from hmnet_lite.models.hmnet.base_learner import BaseLearner, Ensemble, style_di
 from hmnet_lite.models.hmnet.decoder import PublishedDecoder
 from hmnet_lite.models.hmnet.prior import published_prior_maps
 from hmnet_lite.models.prior import masked_mean
-from hmnet_lite.precision import exact, in_full
 from hmnet_lite.record import record
+from hmnet_lite.scan.precision import exact, in_full
 
 PRIOR_SCALE = 10.0
 
