@@ -1,1 +1,1 @@
-"""Pictures in, logits out. A paper a folder, none imports another; what they share lies here."""
+"""Pictures in, logits out: a paper a folder, none imports another, what they share lies here."""

@@ -90,3 +90,22 @@ def test_every_room_is_installed_and_says_its_rule_in_one_sentence():
     for room in rooms:
         first = (room / "__init__.py").read_text(encoding="utf-8").split('"""')[1].split("\n\n")[0]
         assert first.rstrip().endswith("."), room
+
+
+def test_both_maps_of_the_house_show_every_room_and_nothing_else():
+    house = [p for p in tracked_files() if p.relative_to(ROOT).parts[0] == "hmnet_lite"]
+    parts = [p.relative_to(ROOT / "hmnet_lite").parts for p in house if p.suffix == ".py"]
+    rooms = {folder for folder, *below in parts if below}
+    ground = {file.removesuffix(".py") for file, *below in parts if not below} - {
+        "__init__", "__main__",
+    }  # fmt: skip
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("## Where things are")[1]
+    listed = re.findall(r"^\| · (.*?) \|(.*)\|$", table, re.MULTILINE)
+    assert {name.strip("`/") for name, _ in listed} == {*rooms, "the ground"}
+    assert set(re.findall(r"`(\w+)\.py`", dict(listed)["the ground"])) == ground
+    tree = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")[3]
+    floors = [
+        re.split(r"  ", line)[0] for line in tree.splitlines() if line and "kernels" not in line
+    ]
+    shown = {re.match(r"\w+", name)[0] for floor in floors for name in re.split(r" · ", floor)}
+    assert shown == rooms | ground
