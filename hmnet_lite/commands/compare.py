@@ -71,8 +71,8 @@ def run(options: Options, command: str) -> None:
     if len(set(options.seeds)) != len(options.seeds) or not options.seeds:
         raise ValueError(f"--seeds {options.seeds}; expected different ones, at least one")
     if options.out:
-        check_file(options.out)
-    check_folder(options.checkpoints)
+        check_file(options.out, ".json")
+    check_folder(options.checkpoints, option="--checkpoints")
     wanted = {
         (method, seed): (replace(config, **changes), replace(budget, seed=seed))
         for seed in options.seeds

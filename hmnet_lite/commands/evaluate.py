@@ -73,7 +73,7 @@ def run(options: Options, command: str) -> None:
         raise ValueError("give a checkpoint, or a shipped model: hmnet evaluate FILE")
     paths = [zoo.find(name) for name in asked]
     if options.out:
-        check_file(options.out, inputs=paths)
+        check_file(options.out, ".json", [*paths, *([options.root] if options.root else [])])
     if options.dataset == "emoji":
         unused = (name for name in data.PHOTO_FIELDS if name != "support_annotation")
         data.refuse_photo_options(options, (*unused, "backbone", "on_bad_image"))

@@ -8,15 +8,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def check_file(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> Path:
+def check_file(
+    path: str | os.PathLike[str],
+    suffix: str,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+) -> Path:
     """Refuse a file that could not be written, or that would replace what is read.
 
     Args:
         path: of the file; its folder is made if it is not there.
-        inputs: files that the work reads.
+        suffix: what its name must end in, so that no photograph is replaced by a slip.
+        inputs: files that the work reads, and folders of them.
 
     Raises:
-        ValueError: it is a folder, a device, or one of the inputs.
+        ValueError: it is a folder, a device, of another kind, or one of the inputs.
         OSError: its folder cannot be made or written to.
     """
     path = Path(path)
@@ -25,6 +30,8 @@ def check_file(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[
     if path.exists() and not path.is_file():
         raise ValueError(f"--out {path} is no ordinary file; expected the name of one")
     _refuse_inputs([path], inputs)
+    if path.suffix != suffix:
+        raise ValueError(f"--out {path}; expected a name that ends in {suffix}")
     _try_writing(path.parent, path)
     return path
 
@@ -33,13 +40,16 @@ def check_folder(
     folder: str | os.PathLike[str],
     outputs: Iterable[str] = (),
     inputs: Iterable[str | os.PathLike[str]] = (),
+    *,
+    option: str = "--out",
 ) -> Path:
     """Refuse a folder in which nothing could be written, or whose outputs would replace inputs.
 
     Args:
         folder: made if it is not there.
         outputs: names of the files that will be written there.
-        inputs: files that the work reads.
+        inputs: files that the work reads, and folders of them.
+        option: the one that was typed.
 
     Raises:
         ValueError: it is a file, or an output is an input.
@@ -47,26 +57,38 @@ def check_folder(
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out {folder} is a file; expected a folder for the results")
-    _refuse_inputs([folder / name for name in outputs], inputs)
-    _try_writing(folder, folder)
+        raise ValueError(f"{option} {folder} is a file; expected a folder for the results")
+    _refuse_inputs([folder / name for name in outputs], inputs, option)
+    _try_writing(folder, folder, option)
     return folder
 
 
-def _refuse_inputs(outputs: Iterable[Path], inputs: Iterable[str | os.PathLike[str]]) -> None:
-    read = {os.path.realpath(path) for path in inputs}
+def _refuse_inputs(
+    outputs: Iterable[Path], inputs: Iterable[str | os.PathLike[str]], option: str = "--out"
+) -> None:
+    read = {Path(os.path.realpath(path)): path for path in inputs}
+    folders = [place for place in read if place.is_dir()]
     for path in outputs:
-        if os.path.realpath(path) in read:
-            raise ValueError(f"{path} is read here and would be overwritten; choose another --out")
+        real = Path(os.path.realpath(path))
+        if real in read:
+            raise ValueError(
+                f"{path} is read here and would be overwritten; choose another {option}"
+            )
+        for folder in folders:
+            if folder in real.parents:
+                raise ValueError(
+                    f"{option} {path} would lie in {read[folder]}, among the files that are read "
+                    "here; choose a place outside"
+                )
 
 
-def _try_writing(folder: Path, asked: Path) -> None:
+def _try_writing(folder: Path, asked: Path, option: str = "--out") -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".hmnet-", suffix=".tmp"):
             pass
     except OSError as error:
         raise OSError(
-            f"--out {asked}: nothing can be written there ({error.strerror or error}); choose "
+            f"{option} {asked}: nothing can be written there ({error.strerror or error}); choose "
             "another place, or mend this one's permissions"
         ) from error

@@ -79,6 +79,12 @@ def run(options: Options, command: str) -> None:
     outputs = [ending.format(query.stem) for query in queries for ending in endings]
     inputs = [*supports, *masks, *queries, file]
     check_folder(options.out, outputs, inputs)
+    beside = {path.resolve().parent for path in (*supports, *masks, *queries)}
+    there = [name for name in outputs if (options.out / name).exists()]
+    if there and options.out.resolve() in beside:  # perhaps a mask that somebody painted
+        raise ValueError(
+            f"{options.out / there[0]} is there already, beside the pictures; choose another --out"
+        )
     model = zoo.load(file)
     examples = Examples(model, supports, masks or None, boxes=boxes or None, side=options.side)
     broken = []

@@ -15,11 +15,11 @@ from tyro.conf import arg
 
 from hmnet_lite.commands import data
 from hmnet_lite.commands.options import options_of, picked
-from hmnet_lite.commands.outputs import check_file
+from hmnet_lite.commands.outputs import check_file, check_folder
 from hmnet_lite.data.emoji.protocol import Protocol
 from hmnet_lite.data.photos.protocol import PhotoProtocol
 from hmnet_lite.models.lite import HMNetConfig
-from hmnet_lite.training import recipes
+from hmnet_lite.training import recipes, zoo
 from hmnet_lite.training.checkpoint import read_facts
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.runs import RunFolder
@@ -63,7 +63,10 @@ def run(options: Options, command: str) -> None:
         ValueError, OSError: what was asked for wrongly, before the work.
     """
     config, budget = picked(HMNetConfig, options), picked(TrainConfig, options)
-    check_file(options.out)
+    read = [options.root] if options.root else []
+    check_file(options.out, zoo.SUFFIX, read)
+    if options.tensorboard:
+        check_folder(options.tensorboard, ["events"], read, option="--tensorboard")
     check_episodes(options.training_episodes, budget)
     if options.dataset == "emoji":
         data.refuse_photo_options(options)

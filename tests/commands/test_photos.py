@@ -52,6 +52,10 @@ def test_options_that_mean_nothing_are_refused(tmp_path, own, capsys):
         (["evaluate", path, "--dataset", "folder", "--root", "no/such"], "there is no such folder"),
         (["evaluate", path, *on, "--fold", "7"], "fold is 7; expected 0 to 3"),
         (["evaluate", "no.pth", *on], "there is no model file no.pth"),
+        (["evaluate", path, *on, "--out", f"{own}/cup/r.json"], "among the files that are read"),
+        (["train", *on, "--out", f"{own}/net.safetensors"], "choose a place outside"),
+        (["train", *on, "--out", f"{own}/cup/1.png"], "cup/1.png would lie in"),
+        (["train", *on, "--tensorboard", str(own)], "--tensorboard "),
     ):
         assert main(words) == 2, words
         error = capsys.readouterr().err

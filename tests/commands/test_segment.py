@@ -25,6 +25,8 @@ def files(tmp_path, monkeypatch):
     for number in range(3):
         Image.fromarray(QUERY[: 200 + 30 * number]).save(f"many/{number}.png")
     (tmp_path / "none").mkdir()
+    for name in ("t.jpg", "t.png"):  # a picture, and the mask somebody painted of it
+        Image.fromarray(QUERY).save(name)
     return tmp_path
 
 
@@ -69,6 +71,7 @@ def test_a_folder_past_a_broken_picture(files, capsys):
         (["--query", "q.jpg", "--out", "s.png"], "--out s.png is a file; expected a folder"),
         (["--query", "many", "--out", "many"], "many is the folder of the queries"),
         (["--query", "many/0.png", "--out", "many"], "many/0.png is read here and would be over"),
+        (["--query", "t.jpg", "--out", "."], "t.png is there already, beside the pictures"),
         (["--query", "q.jpg", "many", "many/0.png"], "would both be written to 0.png"),
         (["--query", "q.jpg", "--side", "50"], "side is 50; expected a multiple of 16"),
         (["--query", "q.jpg", "--sidee", "50"], "did you mean --side?"),

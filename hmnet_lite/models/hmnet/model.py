@@ -139,8 +139,9 @@ class PublishedHMNet(nn.Module):
         Args:
             query_image: (batch, 3, side, side), float in [0, 1], side = config.image_size.
             support_images: (batch, shots, 3, side, side), likewise; shots = config.shots.
-            support_masks: (batch, shots, side, side) of 0 background, 1 the class, 255 ignore;
-                each must hold some of the class.
+            support_masks: (batch, shots, side, side) of 0 background, 1 the class, 255 ignore
+                (which counts as background, see `published_prior_maps`); each must hold some of
+                the class.
             left_out: (batch,) int64, for training: see `BaseLearner.foreground`.
 
         Returns:

@@ -19,7 +19,9 @@ def published_prior_maps(
     Args:
         queries: one map for each kind of features, (batch, channels, height, width).
         supports: the same kinds, (batch, shots, channels, side, side).
-        masks: (batch, shots, side, side) in [0, 1]: 1 on the class.
+        masks: (batch, shots, side, side) in [0, 1]: 1 on the class. What a mask ignores (255)
+            counts as background here, as it did when the released weights were trained; leaving
+            it out would show them a prior they never saw. (HMNet-lite's leaves it out.)
 
     Returns:
         (batch, 2, side, side) in [0, 1], averaged over shots: similarity to the foreground

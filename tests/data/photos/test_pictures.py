@@ -76,6 +76,22 @@ def test_heic_without_its_plugin_says_what_to_install(tmp_path, monkeypatch):
         read_picture(tmp_path / "1.HEIC")
 
 
+def test_heic_where_the_plugin_is_installed(tmp_path):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    picture, on_its_side = Image.fromarray(SCENE), Image.Exif()
+    on_its_side[0x0112] = 6
+    picture.save(tmp_path / "1.HEIC", quality=95)
+    picture.save(tmp_path / "2.heif", quality=95, exif=on_its_side.tobytes())
+    assert np.abs(read_picture(tmp_path / "1.HEIC").astype(int) - SCENE).mean() < 8
+    turned = read_picture(tmp_path / "2.heif", upright=True)
+    assert np.abs(turned.astype(int) - np.rot90(SCENE, -1)).mean() < 8
+    assert picture_size(tmp_path / "2.heif", upright=True) == turned.shape[:2]
+    whole = (tmp_path / "1.HEIC").read_bytes()
+    (tmp_path / "1.HEIC").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BadImage, match=r"1\.HEIC cannot be read"):
+        read_picture(tmp_path / "1.HEIC")
+
+
 def test_grey_pictures_of_16_bits_are_not_clipped_to_white(tmp_path):
     ramp = np.linspace(0, 65535, 60).astype(np.uint16)[None].repeat(40, 0)
     Image.fromarray(ramp).save(tmp_path / "1.png")

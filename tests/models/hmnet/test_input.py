@@ -1,6 +1,7 @@
 """What the published network says to input that does not fit."""
 
 import pytest
+import torch
 
 from hmnet_lite.models.hmnet.weights import hmnet_from_state_dict
 from tests.golden.variants import synth_weights
@@ -35,3 +36,12 @@ def test_another_number_of_shots_is_refused(model):
     query, support, masks = pictures(shots=3)
     with pytest.raises(ValueError, match="holds 3 shots and this network weighs 1; give 1, or"):
         model(query, support, masks)
+
+
+def test_what_a_support_mask_ignores_counts_as_background(model):
+    """The released rule, which its weights were trained under."""
+    query, support, masks = pictures()
+    ignoring = masks.clone()
+    ignoring[..., :9, :] = 255
+    with torch.no_grad():
+        assert torch.equal(model(query, support, ignoring), model(query, support, masks))
