@@ -63,8 +63,14 @@ class NotebookPage:
     def __init__(self, page):
         self.page = page
         self.errors: list[str] = []
-        page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
+        page.on("console", self._hear)
+        page.on("response", lambda r: r.status >= 400 and print("RESP", r.status, r.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _hear(self, said) -> None:
+        # JupyterLab asks for language servers, sooner or later, and nobody has to have any
+        if said.type == "error" and "/lsp/status" not in said.location.get("url", ""):
+            self.errors.append(said.text)
 
     def run_all(self, timeout: float = 90) -> None:
         """Run every cell and wait, `timeout` seconds at most, until the kernel is idle."""
@@ -107,6 +113,17 @@ class Lab:
     def __init__(self, chromium, folder: Path, address: str, token: str):
         self.chromium, self.folder, self.address, self.token = chromium, folder, address, token
         self.opened = 0
+
+    @contextlib.contextmanager
+    def open_file(self, path: Path, **window) -> Iterator[NotebookPage]:
+        """Open a page of this machine, without a server, in a window of its own."""
+        context = self.chromium.new_context(viewport={"width": 1000, "height": 900}, **window)
+        try:
+            opened = NotebookPage(context.new_page())
+            opened.page.goto(path.as_uri())
+            yield opened
+        finally:
+            context.close()
 
     @contextlib.contextmanager
     def open(self, *cells: str) -> Iterator[NotebookPage]:

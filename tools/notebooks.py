@@ -36,6 +36,7 @@ KEEP = "from hmnet_lite.workbook import make\nprint(*make.keep())"
 CELL_TIMEOUT = 600  # seconds; a cell takes 90 at most on two cores, and laptops differ
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+LIVE = '<div data-live="'  # what lives on a page by itself
 KEPT_CELL_METADATA = {"tags", "jupyter", "slideshow"}
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -157,7 +158,7 @@ def _digest(path: Path, shared: str) -> str:
 def _shared_digest() -> str:
     files = [ROOT / "constraints.txt"]
     for folder in ("hmnet_lite", "kernels", "notebooks"):
-        files += sorted((ROOT / folder).rglob("*.py"))
+        files += sorted(p for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".js", ".css"))
     for folder in ("data_samples", "figures"):  # figures/*.json: numbers that notebooks read
         files += sorted(path for path in (ROOT / folder).rglob("*") if path.is_file())
     digest = hashlib.sha256()
@@ -241,7 +242,10 @@ def _tree(state: dict, model_id: str) -> Iterator[dict]:
 
 
 def strip(notebook: NotebookNode, *, outputs: bool = False) -> NotebookNode:
-    """Remove counts, timings, addresses, homes and progress bars; `outputs`: the outputs, too."""
+    """Remove counts, timings, addresses, homes and progress bars; `outputs`: the outputs, too.
+
+    Of a live picture (`workbook/widgets/live.py`) the still is kept, not its data.
+    """
     freeze_widgets(notebook)
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
@@ -256,6 +260,8 @@ def strip(notebook: NotebookNode, *, outputs: bool = False) -> NotebookNode:
                 output.execution_count = None
             if output.output_type == "stream":  # where a cache lies is a reader's own affair
                 output.text = output.text.replace(str(Path.home()), "~")
+            if LIVE in output.get("data", {}).get("text/html", ""):
+                del output.data["text/html"]
             for kind, text in output.get("data", {}).items():
                 if kind.startswith("text/") and isinstance(text, str):
                     output.data[kind] = re.sub(r" at 0x[0-9a-f]+", "", text)

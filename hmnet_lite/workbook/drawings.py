@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from matplotlib.figure import Figure
 
 from hmnet_lite.data import EmojiEpisodes
 from hmnet_lite.machine import Timeline
-from hmnet_lite.models.zoom import zoom
 from hmnet_lite.workbook.figures import (
     algorithms,
     attention,
@@ -31,6 +28,7 @@ from hmnet_lite.workbook.figures import (
     fused_pca as pca,
 )
 from hmnet_lite.workbook.figures.parts import DIRECTION_NAMES
+from hmnet_lite.workbook.figures.task import zoomed_support
 
 Numbers = Mapping[str, Any]
 
@@ -180,7 +178,10 @@ def fused_clouds(numbers: Numbers) -> Figure:
 def implicit_attention(numbers: Numbers) -> Figure:
     """From which pixels one output comes: read once, with recaps, and by QIM."""
     (scene,) = _scenes(numbers, [numbers["from"]["index"]])
-    images = (_zoomed(scene) if numbers["zoomed"] else scene.support_images[0], scene.query_image)
+    images = (
+        zoomed_support(scene)[0] if numbers["zoomed"] else scene.support_images[0],
+        scene.query_image,
+    )
     titles = (DIRECTION_NAMES[0], DIRECTION_NAMES[3], "all four")
     return attention.heard_table(images, numbers["rows"], tuple(numbers["pixel"]), titles)
 
@@ -189,14 +190,6 @@ def _scenes(numbers: Numbers, indices: list[int]) -> list:
     came = numbers["from"]
     episodes = EmojiEpisodes(came["fold"], "test", gap=came["gap"])
     return [episodes[index] for index in indices]
-
-
-def _zoomed(scene: Any, cells: int = 16) -> np.ndarray:
-    """The support as a zooming network's mixer is shown it: (H, W, 3) uint8."""
-    image = torch.from_numpy(scene.support_images[0]).permute(2, 0, 1)[None].float()
-    mask = torch.from_numpy(scene.support_masks == 1).float()
-    share = F.interpolate(F.adaptive_avg_pool2d(mask, cells)[None], image.shape[-2:])[0]
-    return zoom(image, share)[0][0].permute(1, 2, 0).clamp(0, 255).numpy().astype(np.uint8)
 
 
 def _of(ax: Any) -> Figure:

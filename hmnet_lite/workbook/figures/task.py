@@ -216,3 +216,25 @@ def pixel_grids(grids: Mapping[str, np.ndarray], *, side: float = 1.9) -> Figure
                 bbox=dict(facecolor="white", edgecolor="none", pad=1) if value == 255 else None,
             )  # fmt: skip
     return figure
+
+
+def zoomed_support(episode: Any, cells: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """The first support as a zooming network's mixer is shown it: cut to the box of its class.
+
+    Args:
+        episode: with `support_images` and `support_masks`.
+        cells: sides of the map on which the network cuts.
+
+    Returns:
+        (H, W, 3) uint8 and (H, W) uint8 of {0, 1}.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    from hmnet_lite.models.zoom import zoom
+
+    image = torch.from_numpy(episode.support_images[0]).permute(2, 0, 1)[None].float()
+    mask = torch.from_numpy(episode.support_masks[:1] == 1).float()
+    share = F.interpolate(F.adaptive_avg_pool2d(mask, cells)[None], image.shape[-2:])[0]
+    cut = zoom(torch.cat([image, mask[None]], dim=1), share)[0][0].permute(1, 2, 0).numpy()
+    return cut[..., :3].clip(0, 255).astype(np.uint8), (cut[..., 3] > 0.5).astype(np.uint8)

@@ -1,51 +1,164 @@
-"""The live picture of notebook 05: from where an output comes."""
+"""The pixel inspector: click a query pixel and see who wrote its output, exactly."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
+from matplotlib.figure import Figure
 
-from hmnet_lite.workbook.widgets.parts import jpeg, live_picture
+from hmnet_lite.analysis.look import HybridLook, Look, look
+from hmnet_lite.analysis.writers import Written, written_by_qim, written_by_srm
+from hmnet_lite.data.episode import Episode
+from hmnet_lite.maps import patch_size
+from hmnet_lite.workbook.figures.parts import png
+from hmnet_lite.workbook.figures.qim import WRITERS, who_is_heard
+from hmnet_lite.workbook.figures.task import zoomed_support
+from hmnet_lite.workbook.widgets.live import Live, seen_as
+
+FOREGROUND = 0.5  # share of a cell from which on it counts as the class's
 
 
-def source_explorer(
-    pictures: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    listen: Callable[[str, int, int], tuple[tuple[np.ndarray, np.ndarray], Mapping]],
+def pixel_inspector(
+    networks: Mapping[str, torch.nn.Module],
+    episodes: Mapping[str, Episode],
     *,
-    size: tuple[int, int] = (16, 16),
     start: tuple[int, int] | None = None,
-) -> Any:
+) -> Live:
     """Choose a query pixel and see from where its output comes.
 
-    Controls: the episode, the pixel's row and its column.
+    Controls: network, gap, hybrid block (where there are several), SRM or QIM, direction, pixel.
 
     Args:
-        pictures: name of an episode to its support and its query, (H, W, 3) uint8 each.
-        listen: (name, row, column) to the maps and shares that `figures.qim.who_is_heard` takes;
-            asked once for each choice.
-        size: (height, width) of the query's map.
-        start: (row, column) shown first; the middle by default.
+        networks: name to an HMNet-lite with at least one hybrid block.
+        episodes: name of a gap to its episode.
+        start: (row, column) of the map shown first; the middle of the class by default.
     """
-    import ipywidgets
-
-    from hmnet_lite.workbook.figures.qim import who_is_heard
-
-    listen = lru_cache(maxsize=None)(listen)
-    start = start or (size[0] // 2, size[1] // 2)
-
-    def draw(episode: str, row: int, column: int) -> bytes:
-        maps, shares = listen(episode, row, column)
-        return jpeg(who_is_heard(pictures[episode], maps, (row, column), shares))
-
-    wide = {"style": {"description_width": "80px"}, "layout": {"width": "480px"}}
-    return live_picture(
-        draw,
-        episode=ipywidgets.Dropdown(options=list(pictures), description="gap", **wide),
-        row=ipywidgets.IntSlider(value=start[0], min=0, max=size[0] - 1, description="row", **wide),
-        column=ipywidgets.IntSlider(
-            value=start[1], min=0, max=size[1] - 1, description="column", **wide
-        ),
+    given = list(episodes.values())
+    seen = {name: look(model, given) for name, model in networks.items()}
+    shown = {
+        name: "zoomed" if getattr(model.config, "zoom", False) else "whole"
+        for name, model in networks.items()
+    }
+    data = {
+        "networks": list(networks),
+        "gaps": list(episodes),
+        "start": list(start or _middle(seen[next(iter(seen))].query_class[0] >= FOREGROUND)),
+        "blocks": {
+            name: {gap: blocks_data(own, i) for i, gap in enumerate(episodes)}
+            for name, own in seen.items()
+        },
+        "shown": shown,
+        "pictures": {gap: pictures(e, set(shown.values())) for gap, e in episodes.items()},
+    }
+    alt = (
+        "A query pixel, and maps of who wrote its output: support pixels blue, query pixels orange"
     )
+    return Live("qim", data, png(_still(data)), alt)
+
+
+def _still(data: Mapping[str, Any]) -> Figure:
+    """How the inspector begins: the first network, gap and block, SRM, all directions."""
+    network, gap, pixel = data["networks"][0], data["gaps"][0], tuple(data["start"])
+    block = next(iter(data["blocks"][network][gap].values()))
+    path, shown = block["SRM"], data["pictures"][gap]
+    output = pixel[0] * path["size"][1] + pixel[1]
+    loud = [
+        (path[kind][0, output] / 255.0).reshape(path[f"{kind}_size"]) ** 2
+        for kind in ("support", "query")
+    ]
+    images = (shown[data["shown"][network]]["image"].image, shown["query"]["image"].image)
+    shares = {
+        name: dict(zip(WRITERS, own["shares"][output].tolist(), strict=True))
+        for name, own in block.items()
+    }
+    return who_is_heard(images, (loud[0], loud[1]), pixel, shares)
+
+
+def blocks_data(seen: Look, episode: int) -> dict[str, dict]:
+    """Every hybrid block's paths, as the inspector draws them: "block 2" → "SRM" → `path_data`."""
+    marked = (seen.query_class[episode] >= FOREGROUND).flatten()
+    return {
+        f"block {hybrid.index + 1}": {
+            name: path_data(written, hybrid, marked, own_is_all=name == "QIM")
+            for name, written in paths(hybrid, episode).items()
+        }
+        for hybrid in seen.hybrid
+    }
+
+
+def paths(seen: HybridLook, episode: int) -> dict[str, Written]:
+    """SRM's outputs taken apart, and QIM's where there is one."""
+    found = {"SRM": written_by_srm(seen, episode)}
+    if seen.block.config.qim != "off":
+        found["QIM"] = written_by_qim(seen, episode)
+    return found
+
+
+def path_data(
+    written: Written, seen: HybridLook, marked: torch.Tensor, *, own_is_all: bool = False
+) -> dict[str, Any]:
+    """Maps and shares of every output of one path.
+
+    Args:
+        written: the path's outputs, taken apart.
+        seen: its block.
+        marked: (query pixels,) bool, the query's FG.
+        own_is_all: what the query wrote is the pixel's own, as in QIM, whose samples are blended.
+
+    Returns:
+        "support" and "query": (views, outputs, pixels) uint8, views being all directions together
+        and then each. A value v is heard (v / 255)² as loud as the output's loudest pixel, its own
+        aside. "shares": (outputs, 4) float32 of `WRITERS`, by the norms of what each wrote;
+        "skip": (outputs,) float16, the norm of D u, 1 = all of these. And the maps' sizes.
+    """
+    outputs = written.query.shape[2]
+    own = torch.eye(outputs, dtype=torch.bool)
+    loud = [
+        torch.cat([x.sum(0).norm(dim=0)[None], x.norm(dim=1)]) if len(x) > 1 else x.norm(dim=1)
+        for x in (written.support, written.query)
+    ]  # (views, outputs, pixels)
+    others = loud[1] if own_is_all else loud[1].masked_fill(own, 0)
+    loudest = torch.maximum(*(x.amax(-1) for x in (loud[0], others))).clamp_min(1e-12)
+    maps = [(x / loudest[..., None]).clamp(0, 1).sqrt() for x in loud]
+    support, query = (x.sum(0) for x in (written.support, written.query))  # (c, outputs, pixels)
+    if own_is_all:
+        parts = [support.sum(-1), query.sum(-1), *[torch.zeros_like(written.skip)] * 2]
+    else:
+        rest = query.masked_fill(own, 0)
+        parts = [support.sum(-1), query.diagonal(dim1=1, dim2=2)]
+        parts += [rest[..., marked].sum(-1), rest[..., ~marked].sum(-1)]
+    sizes = torch.stack([x.norm(dim=0) for x in parts], dim=-1)  # (outputs, 4)
+    total = sizes.sum(-1).clamp_min(1e-12)
+    ratio = seen.block.config.recap_ratio if own_is_all else seen.block.patch_ratio
+    small = list(patch_size(*seen.size, ratio))
+    return {
+        "support": (255 * maps[0]).round().byte().numpy(),
+        "query": (255 * maps[1]).round().byte().numpy(),
+        "shares": (sizes / total[:, None]).numpy(),
+        "skip": (written.skip.norm(dim=0) / total).numpy().astype(np.float16),
+        "size": list(seen.size),
+        "support_size": small,
+        "query_size": small if own_is_all else list(seen.size),
+    }
+
+
+def pictures(episode: Episode, ways: set[str]) -> dict[str, dict]:
+    """The query and its support, whole or as zooming networks see it, with their masks."""
+    found = {"query": seen_as(episode.query_image, episode.query_mask)}
+    if "whole" in ways:
+        found["whole"] = seen_as(episode.support_images[0], episode.support_masks[0])
+    if "zoomed" in ways:
+        found["zoomed"] = seen_as(*zoomed_support(episode))
+    return found
+
+
+def _middle(marked: torch.Tensor) -> tuple[int, int]:
+    """The marked cell that is nearest to the marked cells' mean; the map's middle if none is."""
+    cells = marked.nonzero().float()
+    if not len(cells):
+        return marked.shape[0] // 2, marked.shape[1] // 2
+    row, column = cells[(cells - cells.mean(0)).norm(dim=1).argmin()].int().tolist()
+    return row, column

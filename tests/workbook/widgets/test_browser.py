@@ -1,6 +1,7 @@
 """Every widget in a real Chromium: its controls move the picture, by keyboard and by mouse.
 
-The first three tests are of the harness and the settings; see tests/browser.py.
+The first three tests are of the harness and the settings; see tests/browser.py. Live pictures are
+tried twice, in JupyterLab and on a page opened from a file; what is done to each is in `living`.
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ import nbformat
 import pytest
 
 from tests.browser import start_lab
+from tests.workbook.widgets import living
 from tests.workbook.widgets.test_training import REPLAY
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -64,18 +66,6 @@ import numpy as np
 from hmnet_lite.workbook.widgets.state import scan_explorer
 pictures = {"owl": np.full((64, 64, 3), 90, np.uint8)}
 scan_explorer(pictures, lambda *_: np.linspace(1, 0.2, 64), ratios=(1, 2), size=(8, 8))
-"""
-SOURCES = """
-import numpy as np
-from hmnet_lite.workbook.widgets.qim import source_explorer
-picture = np.full((64, 64, 3), 90, np.uint8)
-shares = {"support": 0.5, "own pixel": 0.25, "other query FG": 0.2, "query BG": 0.05}
-
-def listen(name, row, column):
-    return (np.eye(8), np.roll(np.eye(8), row + column, 0)), {"SRM": shares}
-
-pictures = {"same": (picture, picture), "cross": (255 - picture, picture)}
-source_explorer(pictures, listen, size=(8, 8))
 """
 
 
@@ -153,19 +143,6 @@ def test_the_scan_explorer_steps_and_changes_its_recap(lab):
         assert page.errors == []
 
 
-def test_the_source_explorer_follows_row_column_and_gap(lab):
-    with lab.open(SOURCES) as page:
-        page.run_all()
-        before = page.picture()
-        page.press("ArrowRight", slider=0)
-        moved = page.wait_for_other_picture(before)
-        page.press("ArrowLeft", slider=1)
-        moved = page.wait_for_other_picture(moved)
-        page.page.get_by_label("gap").select_option("cross")
-        page.wait_for_other_picture(moved)
-        assert page.errors == []
-
-
 def test_notebook_07_replays_its_training(lab):
     with lab.open(REPLAY, widget_cell("07_training.ipynb")) as page:
         page.run_all()
@@ -174,4 +151,42 @@ def test_notebook_07_replays_its_training(lab):
         half = page.wait_for_other_picture(before)
         page.press("ArrowLeft", slider=1)
         page.wait_for_other_picture(half)
+        assert page.errors == []
+
+
+# ---- live pictures, in JupyterLab and from a file ---------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["JupyterLab", "file"])
+def page(request, lab, live, tmp_path_factory):
+    """One page with all live pictures, `live`."""
+    folder = tmp_path_factory.mktemp("live")
+    with living.open_all(lab, live, folder, request.param) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("topic", living.DRIVES)
+def test_a_live_picture_answers(page, live, topic):
+    milliseconds = living.DRIVES[topic](page.page, live[topic].data)
+    print(f"\n{topic}: {', '.join(f'{ms:.0f}' for ms in milliseconds)} ms an answer")
+    assert page.errors == []
+
+
+def test_typing_in_a_live_picture_reaches_nobody_else(page, live):
+    living.type_into_all(page.page, live)
+    assert page.errors == []
+
+
+def test_without_scripts_the_still_is_seen(lab, live, tmp_path):
+    path = living.write_page(tmp_path / "page.html", live)
+    with lab.open_file(path, java_script_enabled=False) as page:
+        for number, picture in enumerate(live.values()):
+            image = page.page.locator("[data-live] img").nth(number)
+            assert image.is_visible() and image.get_attribute("alt") == picture.alt
+
+
+def test_the_theme_is_the_page_s_and_the_screen_s_pixels_are_used(lab, live, tmp_path):
+    path = living.write_page(tmp_path / "page.html", live)
+    with lab.open_file(path, device_scale_factor=2) as page:
+        living.check_theme_and_sharpness(page.page)
         assert page.errors == []

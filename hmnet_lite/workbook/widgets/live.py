@@ -1,0 +1,139 @@
+"""Pictures that are alive without a kernel: arrays, a module of plain JavaScript, and a still.
+
+    Live("attention", {"maps": maps, "query": Picture(image)}, still=png, alt="What is seen ...")
+
+A topic's module (`TOPIC.js` beside this file) follows `live.js`, which holds what all share, and
+has the form that anywidget asks for. The output of a cell is one piece of HTML with module and
+data, so it lives in JupyterLab, in a notebook that is opened again, and on a page opened from a
+file. Where scripts may not run, and in the committed notebook, the still is seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import html
+import io
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FOLDER = Path(__file__).parent
+DTYPES = ("uint8", "float16", "float32")
+QUALITY = 88  # of WebP: drawings stay sharp at a tenth of their bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image among the data: (height, width, 3) uint8; travels as WebP."""
+
+    image: np.ndarray
+
+
+def seen_as(image: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+    """A picture with its mask, as live.js draws them: (H, W, 3) uint8 and (H, W) of {0, 1, 255}."""
+    return {"image": Picture(image), "mask": np.ascontiguousarray(mask)}
+
+
+def pack(data: Mapping[str, Any]) -> bytes:
+    """A tree of dicts, lists, numbers, strings, arrays and `Picture`s as one gzipped block.
+
+    Layout: the header's end (uint32, little endian), a JSON tree with places for arrays, arrays.
+
+    Raises:
+        TypeError: an array of another type than uint8, float16 or float32.
+    """
+    parts: list[bytes] = []
+
+    def place(raw: bytes) -> int:
+        start = sum(map(len, parts))
+        parts.append(raw + bytes(-len(raw) % 4))
+        return start
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, Mapping):
+            return {str(name): walk(value) for name, value in node.items()}
+        if isinstance(node, list | tuple):
+            return [walk(value) for value in node]
+        if isinstance(node, Picture):
+            raw = _webp(node.image)
+            return {"picture": [place(raw), len(raw)]}
+        if isinstance(node, np.ndarray):
+            if node.dtype.name not in DTYPES:
+                raise TypeError(
+                    f"an array of {node.dtype} among a widget's data; expected one of "
+                    f"{', '.join(DTYPES)}: convert it with .astype"
+                )
+            return {"array": [node.dtype.name, list(node.shape), place(node.tobytes())]}
+        return node
+
+    header = json.dumps(walk(data), ensure_ascii=False).encode()
+    header += b" " * (-(len(header) + 4) % 4)
+    block = struct.pack("<I", len(header) + 4) + header + b"".join(parts)
+    return gzip.compress(block, mtime=0)
+
+
+def _webp(image: np.ndarray) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(file, "WEBP", quality=QUALITY, method=6)
+    return file.getvalue()
+
+
+@cache
+def module(topic: str) -> str:
+    """The JavaScript of a topic, what all share before it."""
+    return "\n".join((FOLDER / f"{name}.js").read_text("utf-8") for name in ("live", topic))
+
+
+@cache
+def style() -> str:
+    """The CSS of all live pictures."""
+    return (FOLDER / "live.css").read_text("utf-8")
+
+
+PAGE = """<div data-live="{key}"><img src="data:image/png;base64,{still}" alt="{alt}"></div>
+<style>{style}</style>
+<script type="module">
+{module}
+mount("{key}", render, "{data}");
+</script>"""
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """A live picture, for a notebook to show.
+
+    Attributes:
+        topic: names the JavaScript module.
+        data: what it draws, as `pack` takes it.
+        still: a PNG of how it begins.
+        alt: what is seen on the still, for readers who do not see it.
+    """
+
+    topic: str
+    data: Mapping[str, Any]
+    still: bytes
+    alt: str
+
+    def html(self) -> str:
+        """A piece of a page that lives by itself."""
+        data = base64.b64encode(pack(self.data)).decode()
+        return PAGE.format(
+            key=f"{self.topic}-{hashlib.sha256(data.encode()).hexdigest()[:12]}",
+            still=base64.b64encode(self.still).decode(), alt=html.escape(self.alt),
+            style=style(), module=module(self.topic), data=data,
+        )  # fmt: skip
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict, dict]:
+        still = base64.b64encode(self.still).decode()
+        data = {"text/html": self.html(), "image/png": still, "text/plain": self.alt}
+        return data, {"image/png": {"alt": self.alt}}

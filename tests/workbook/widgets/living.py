@@ -1,0 +1,159 @@
+"""What is done to each live picture in a browser, and what it must then say."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from hmnet_lite.workbook.widgets.live import Live
+
+# a page in the book's manner: its colours are variables, and the theme an attribute of the body
+PAGE = """<!doctype html><html><head><meta charset="utf-8"><style>
+body {{ --color-background-primary: #ffffff; --color-foreground-primary: #111111; }}
+body[data-theme=dark] {{
+  --color-background-primary: #131416; --color-foreground-primary: #cfd0d0;
+}}
+</style></head><body>{pictures}</body></html>"""
+SHOW = "import pickle\nwith open({path!r}, 'rb') as file:\n    picture = pickle.load(file)\npicture"
+CELLS = "() => window.jupyterapp?.shell.currentWidget.content.widgets.length ?? 0"
+PIXEL = """(canvas, [x, y]) => Array.from(canvas.getContext("2d").getImageData(
+    Math.floor(x * canvas.width), Math.floor(y * canvas.height), 1, 1).data)"""
+
+
+def write_page(path: Path, live: Mapping[str, Live]) -> Path:
+    """A page with all of them; returns its path."""
+    path.write_text(PAGE.format(pictures="\n".join(x.html() for x in live.values())), "utf-8")
+    return path
+
+
+@contextlib.contextmanager
+def open_all(lab, live: Mapping[str, Live], folder: Path, where: str) -> Iterator:
+    """All of them in JupyterLab, a cell each, or on one page from a file."""
+    if where == "file":
+        with lab.open_file(write_page(folder / "page.html", live)) as page:
+            yield page
+        return
+    cells = []
+    for topic, picture in live.items():
+        path = folder / f"{topic}.pickle"
+        path.write_bytes(pickle.dumps(picture))
+        cells.append(SHOW.format(path=str(path)))
+    with lab.open(*cells) as page:
+        page.run_all()
+        yield page
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.{1 if share < 0.0995 else 0}f} %"
+
+
+def find(page, name: str):
+    """A live picture by its accessible name, in view."""
+    widget = page.get_by_role("group", name=name)
+    widget.scroll_into_view_if_needed()
+    return widget
+
+
+def says(widget, words: str) -> float:
+    """Wait until it says so; how many milliseconds the last answer took."""
+    widget.locator(".live-telling").get_by_text(words).wait_for(timeout=5000)
+    return float(widget.get_attribute("data-milliseconds") or 0)
+
+
+def press(node, *keys: str) -> None:
+    node.focus()
+    for key in keys:
+        node.press(key)
+
+
+def inspect(page, data) -> list[float]:
+    """The pixel inspector: by mouse, by keyboard, and to another gap, network and path."""
+    widget = find(page, "Pixel inspector")
+    network, (gap, other) = data["networks"][0], data["gaps"]
+    support, query = (widget.locator("canvas").nth(i) for i in (0, 1))
+
+    def words(row, column, gap, path, network=network):
+        found = data["blocks"][network][gap]["block 2"][path]
+        share = found["shares"][row * found["size"][1] + column, 0]
+        return (
+            f"Row {row + 1}, column {column + 1} of 8 × 8, {path}: {percent(share)} of what it "
+            "hears is the support's."
+        )
+
+    times = []
+    box = query.bounding_box()
+    query.click(position={"x": 5.5 / 8 * box["width"], "y": 2.5 / 8 * box["height"]})
+    times.append(says(widget, words(2, 5, gap, "SRM")))
+    before = [node.evaluate(PIXEL, [0.56, 0.56]) for node in (support, query)]
+    press(query, *["ArrowDown"] * 25, "ArrowLeft")
+    times.append(says(widget, words(7, 4, gap, "SRM")))
+    widget.get_by_label(other.replace("_", "-")).check()
+    times.append(says(widget, words(7, 4, other, "SRM")))
+    assert [node.evaluate(PIXEL, [0.56, 0.56]) for node in (support, query)] != before
+    press(widget.get_by_label("SRM", exact=True), "ArrowRight")
+    times.append(says(widget, words(7, 4, other, "QIM")))
+    press(widget.get_by_label(network), "ArrowRight")
+    times.append(says(widget, words(7, 4, other, "QIM", data["networks"][1])))
+    bar = widget.get_by_role("img", name="QIM").get_attribute("aria-label")
+    shares = data["blocks"][data["networks"][1]][other]["block 2"]["QIM"]["shares"][7 * 8 + 4]
+    assert f"own pixel {percent(shares[1])}" in bar and "query BG 0.0 %" in bar
+    return times
+
+
+def swap(page, data) -> list[float]:
+    """Swap the support: what is shown, the gap and the threshold change the scores."""
+    widget = find(page, "Swap the support")
+    gap, other = data["gaps"]
+
+    def words(shown, gap, threshold=0.5):
+        mask, said = data["query"][gap]["mask"], []
+        for name in data["networks"]:
+            found = data["answers"][name][gap][shown] > 255 * threshold
+            both, either = (found & (mask == 1)).sum(), (found | (mask == 1)).sum()
+            said.append(f"{name}: IoU {percent(both / either)}")
+        return f"Mixer shown: {data['shown'][shown]}. {'; '.join(said)}."
+
+    times = [says(widget, words(0, gap))]
+    widget.get_by_label("another class's").check()
+    times.append(says(widget, words(1, gap)))
+    press(widget.get_by_label("another class's"), "ArrowRight")
+    times.append(says(widget, words(2, gap)))
+    widget.get_by_label(other.replace("_", "-")).check()
+    times.append(says(widget, words(2, other)))
+    press(widget.get_by_label("threshold"), *["ArrowRight"] * 25, "ArrowLeft")
+    times.append(says(widget, words(2, other, 0.9)))
+    return times[1:]
+
+
+#: topic → what to do with it: (page, data) → milliseconds of its answers
+DRIVES: dict[str, Callable] = {"qim": inspect, "swap": swap}
+
+
+def type_into_all(page, live: Mapping[str, Live]) -> None:
+    """Keys that would delete, cut or add cells in JupyterLab do nothing there; all have names."""
+    before = page.evaluate(CELLS)
+    for number in range(len(live)):
+        widget = page.locator(".live").nth(number)
+        widget.scroll_into_view_if_needed()
+        for node in (*widget.locator("input, button, canvas[tabindex]").all(),):
+            assert node.evaluate(
+                "node => node.getAttribute('aria-label') || node.closest('label')?.textContent"
+                " || node.textContent"
+            )
+        press(widget.locator("input, canvas[tabindex]").last, "d", "d", "x", "a", "b", "0", "0")
+    assert page.evaluate(CELLS) == before
+
+
+def check_theme_and_sharpness(page) -> None:
+    """Dark when the page is; two pixels of the screen for each of the page."""
+    page.locator(".live").first.wait_for()
+    dark = "() => document.querySelectorAll('.live:not([data-dark])').length === 0"
+    assert not page.evaluate(dark)
+    page.evaluate("() => { document.body.dataset.theme = 'dark' }")
+    page.wait_for_function(dark)
+    wide = "canvas => canvas.width / canvas.getBoundingClientRect().width"
+    for canvas in page.locator("canvas").all():
+        canvas.scroll_into_view_if_needed()
+        assert abs(canvas.evaluate(wide) - 2) < 0.02
