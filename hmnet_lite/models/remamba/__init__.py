@@ -1,0 +1,1 @@
+"""ReMamber: segmentation by words, with a Mamba twister (Yang et al., ECCV 2024)."""
