@@ -88,7 +88,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> nn.Module:
         weights = runs.below(tensors, "model.") | runs.below(tensors, "average.")
     else:
         name, config, weights = header.get("network", "HMNet"), _config(path, header), tensors
-    model = _build(path, name, config)
+    model = _build(path, name, config, weights)
     digest = header.get("backbone")
     installed = getattr(model.backbone, "fingerprint", None)
     if digest and installed and digest != installed:
@@ -172,7 +172,7 @@ def _header(path: str | os.PathLike[str]) -> dict[str, str]:
 def _json(path: str | os.PathLike[str], text: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"the header of {path} is damaged ({error}); copy it again") from error
     if not isinstance(values, dict):
         raise ValueError(f"the header of {path} holds {values!r} where names and values belong")
@@ -189,27 +189,41 @@ def _config(path: str | os.PathLike[str], header: Mapping[str, str]) -> dict[str
 
 
 def _of_run(path: str | os.PathLike[str], header: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    network = _json(path, header["identity"]).get("network")
+    network = _json(path, header.get("identity", "{}")).get("network")
     if not isinstance(network, dict) or "class" not in network:
         raise ValueError(f"{path} is of a training run whose network has no config of ours")
     return network["class"], {n: v for n, v in network.items() if n != "class"}
 
 
-def _build(path: str | os.PathLike[str], name: str, values: dict[str, Any]) -> nn.Module:
-    if name not in NETWORKS:
+def _build(
+    path: str | os.PathLike[str],
+    name: str,
+    values: dict[str, Any],
+    weights: Mapping[str, Tensor],
+) -> nn.Module:
+    if not isinstance(name, str) or name not in NETWORKS:
         raise ValueError(f"{path} holds a {name!r}; this version knows {', '.join(NETWORKS)}")
     module_name, config_name = NETWORKS[name]
     module = import_module(module_name)
     make_config = getattr(module, config_name)
-    known = {field.name for field in dataclasses.fields(make_config)}
-    unknown = sorted(values.keys() - known)
+    known = {field.name: field.default for field in dataclasses.fields(make_config)}
+    unknown = sorted(values.keys() - known.keys())
     if unknown:
         warnings.warn(
             f"{path} was written by another version: its config has {', '.join(unknown)}, which "
             "this one does not know and leaves out",
             stacklevel=3,
         )
+    # a size that its own weights contradict would be built for hours, or take all memory
+    numbers = sum(x.numel() for x in weights.values())
     try:
+        for field in values.keys() & known.keys():
+            value, kind = values[field], type(known[field])
+            most = len(weights) if field == "depth" else numbers
+            if known[field] is not None and type(value) is not kind:
+                raise TypeError(f"{field}={value!r}; expected {kind.__name__}")
+            if kind is int and value > most:
+                raise ValueError(f"{field}={value}, but its weights are {numbers:,} numbers in all")
         config = make_config(**{n: v for n, v in values.items() if n in known})
     except (TypeError, ValueError) as error:
         raise ValueError(f"the config in {path} cannot be built: {error}") from error
@@ -218,6 +232,10 @@ def _build(path: str | os.PathLike[str], name: str, values: dict[str, Any]) -> n
 
 def _fill(model: nn.Module, given: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
     weights = {_bare(name): value for name, value in given.items()}
+    if len(weights) < len(given):
+        raise ValueError(
+            f"{path} holds weights twice, with and without a wrapper's name; save one of the two"
+        )
     own, installed = model.state_dict(), _installed(model)
     missing = sorted(own.keys() - installed - weights.keys())
     unexpected = sorted(weights.keys() - own.keys())
@@ -232,6 +250,17 @@ def _fill(model: nn.Module, given: Mapping[str, Tensor], path: str | os.PathLike
             f"{unexpected or 'nothing'}, misshapen {misshapen or 'nothing'}; train again, or check "
             "out the version that wrote it"
         )
+    other = [
+        f"{name} {str(x.dtype).removeprefix('torch.')}"
+        for name, x in weights.items()
+        if x.is_floating_point() != own[name].is_floating_point() or x.is_complex()
+    ]
+    if other:
+        raise ValueError(
+            f"{path} holds numbers of another kind ({', '.join(other[:3])}); expected floats where "
+            "the network has them: copy it again or train again"
+        )
+    weights = {name: x.to(own[name].dtype) for name, x in weights.items()}
     broken = [n for n, x in weights.items() if x.is_floating_point() and not x.isfinite().all()]
     if broken:
         raise ValueError(

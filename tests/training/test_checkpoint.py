@@ -16,6 +16,7 @@ from hmnet_lite.training.checkpoint import (
     read_made,
     save_checkpoint,
 )
+from hmnet_lite.training.runs import KIND
 
 TINY = HMNetConfig(dim=16, depth=2, state=4)
 
@@ -140,6 +141,13 @@ def test_bad_files_are_named(tmp_path, model, saved):
         ({"config": "{"}, "the header of .* is damaged"),
         ({"config": "[1]"}, "where names and values belong"),
         ({"config": '{"dim": 17}'}, "cannot be built: dim=17"),
+        ({"config": '{"dim": 16.0}'}, "cannot be built: dim=16.0; expected int"),
+        ({"config": '{"dim": 160000000}'}, "dim=160000000, but its weights are [0-9,]+ numbers"),
+        ({"config": '{"depth": 100000}'}, "depth=100000, but its weights are"),
+        ({"config": '{"zoom": 1}'}, "zoom=1; expected bool"),
+        ({"config": "[" * 100_000}, "the header of .* is damaged"),
+        ({"kind": KIND}, "is of a training run whose network has no config of ours"),
+        ({"kind": KIND, "identity": '{"network": {"class": [1]}}'}, r"holds a \[1\]; this"),
         ({"network": "Other"}, "holds a 'Other'; this version knows HMNet"),
         ({"facts": "nonsense"}, None),
     ],
@@ -164,6 +172,12 @@ def test_weights_that_do_not_fit_or_are_not_finite_are_named(saved):
         load_checkpoint(rewritten(saved, weights | {name: torch.zeros(3)}))
     with pytest.raises(ValueError, match=r"unexpected \['extra'\]"):
         load_checkpoint(rewritten(saved, weights | {"extra": torch.zeros(3)}))
+    with pytest.raises(ValueError, match=rf"another kind \({name} int8\); expected floats"):
+        load_checkpoint(rewritten(saved, weights | {name: weights[name].to(torch.int8)}))
+    with pytest.raises(ValueError, match=rf"not finite \({name}\)"):  # too large for float32
+        load_checkpoint(rewritten(saved, weights | {name: weights[name].double() + 1e300}))
+    with pytest.raises(ValueError, match=r"holds weights twice"):
+        load_checkpoint(rewritten(saved, weights | {f"module.{name}": weights[name].clone()}))
     weights.pop(name)
     with pytest.raises(ValueError, match=rf"missing \['{name}'\]"):
         load_checkpoint(rewritten(saved, weights))

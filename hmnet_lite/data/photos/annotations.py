@@ -15,7 +15,6 @@ drawn once and kept in the cache folder; change an annotation file and they are 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -28,7 +27,7 @@ from hmnet_lite.data.episode import IGNORE
 from hmnet_lite.data.photos import label_tools
 from hmnet_lite.data.photos.coco_json import read_coco
 from hmnet_lite.data.photos.label_tools import Sheet
-from hmnet_lite.data.photos.layout import pictures_in
+from hmnet_lite.data.photos.layout import pictures_in, read_json
 from hmnet_lite.data.photos.listing import Item
 from hmnet_lite.data.photos.pictures import BadImage
 from hmnet_lite.data.photos.shapes import keep_masks, paint, segmentation_mask
@@ -118,7 +117,7 @@ def _sheets(path: Path) -> Iterator[Sheet]:
         yield from label_tools.cvat(path)
         return
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
     except ValueError as error:
         raise BadImage(path, f"is not JSON ({error}). Mend: export it again") from None
     if not isinstance(content, dict):

@@ -7,7 +7,6 @@ nothing: its name decides which class it is. A crowd region counts as its class.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from hmnet_lite.data.fields import closest
+from hmnet_lite.data.photos.layout import read_json
 from hmnet_lite.data.photos.pictures import BadImage
 from hmnet_lite.data.photos.shapes import (
     checked_size,
@@ -84,7 +84,7 @@ def read_coco(path: Path, content: Any = None) -> CocoFile:
         BadImage: it is not COCO's JSON, or a field is missing or wrong; names file and entry.
     """
     try:
-        content = json.loads(path.read_bytes()) if content is None else content
+        content = read_json(path) if content is None else content
         if not isinstance(content, Mapping):
             raise ValueError(f"it holds a {type(content).__name__}")
         parts = {name: _entries(content, name) for name in ("images", "categories", "annotations")}
@@ -104,7 +104,7 @@ def read_coco(path: Path, content: Any = None) -> CocoFile:
         names: dict[Any, str] = {}
         for number, entry in enumerate(parts["categories"]):
             where = f"categories[{number}]"
-            _once(names, _field(entry, "id"))[entry["id"]] = _text(entry, "name")
+            _once(names, _field(entry, "id"))[entry["id"]] = _text(entry, "name").strip()
         objects: dict[Any, list[Mapping[str, Any]]] = {}
         for number, entry in enumerate(parts["annotations"]):
             where = f"annotations[{number}]"

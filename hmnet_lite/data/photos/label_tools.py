@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from hmnet_lite.data.photos.shapes import (
 )
 
 IGNORED, BACKGROUND = "__ignore__", "_background_"  # labelme's words
+FAR = 1e9  # pixels: no picture has coordinates beyond
 Draw = Callable[[int, int], np.ndarray]  # (height, width) → (height, width) bool
 
 
@@ -57,9 +59,10 @@ def labelme(path: Path, content: Mapping[str, Any]) -> Sheet:
         shapes = []
         for number, shape in enumerate(content["shapes"]):
             where = f"shapes[{number}]"
-            if not isinstance(shape, Mapping) or not isinstance(shape.get("label"), str):
+            label = shape.get("label") if isinstance(shape, Mapping) else None
+            if not isinstance(label, str) or not label.strip():
                 raise ValueError("it has no label")
-            shapes.append((shape["label"].strip(), where, _labelme_shape(shape)))
+            shapes.append((label.strip(), where, _labelme_shape(shape)))
     except ValueError as error:
         raise BadImage(
             path, f"is wrong at {where}: {error}. Mend: correct it in labelme, or take it out"
@@ -70,8 +73,10 @@ def labelme(path: Path, content: Mapping[str, Any]) -> Sheet:
 def _labelme_shape(shape: Mapping[str, Any]) -> Draw:
     kind, points = shape.get("shape_type") or "polygon", shape.get("points")
     pairs = isinstance(points, list) and all(isinstance(p, list) and len(p) == 2 for p in points)
-    if not pairs or not all(type(value) in (int, float) for p in points for value in p):
-        raise ValueError("points is no list of x, y")
+    if not pairs or not all(
+        type(value) in (int, float) and abs(value) <= FAR for p in points for value in p
+    ):
+        raise ValueError("points is no list of x, y in pixels")
     if kind == "polygon":
         return partial(polygons_mask, [[value for point in points for value in point]])
     if kind in ("rectangle", "circle", "mask") and len(points) != 2:
@@ -106,11 +111,15 @@ def _bitmap(text: Any, points: Any, height: int, width: int) -> np.ndarray:
 
 
 def _laid(drawn: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    _check_inside(top, left, *drawn.shape, height, width)
     mask = np.zeros((height, width), bool)
-    if top < 0 or left < 0 or top + drawn.shape[0] > height or left + drawn.shape[1] > width:
-        raise ValueError("its mask sticks out of the picture")
     mask[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
     return mask
+
+
+def _check_inside(top: int, left: int, high: int, wide: int, height: int, width: int) -> None:
+    if min(top, left) < 0 or min(high, wide) < 1 or top + high > height or left + wide > width:
+        raise ValueError("its mask sticks out of the picture")
 
 
 def cvat(path: Path) -> Iterator[Sheet]:
@@ -121,7 +130,7 @@ def cvat(path: Path) -> Iterator[Sheet]:
     """
     try:
         tree = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # or no encoding of XML's
         raise BadImage(path, f"is not XML ({error}). Mend: export it again") from None
     if tree.tag != "annotations":
         return
@@ -132,7 +141,7 @@ def cvat(path: Path) -> Iterator[Sheet]:
                 raise ValueError("an image has no name")
             height, width = checked_size(*(_number(image, k) for k in ("height", "width")))
             shapes = [
-                (shape.get("label") or "", f"{shape.tag} {number}", _cvat_shape(shape))
+                (_cvat_label(shape), f"{shape.tag} {number}", _cvat_shape(shape))
                 for number, shape in enumerate(image)
                 if shape.tag != "tag"  # says something of the whole picture
             ]
@@ -145,10 +154,18 @@ def cvat(path: Path) -> Iterator[Sheet]:
 
 
 def _number(element: ElementTree.Element, name: str) -> float:
-    try:
-        return float(element.get(name, ""))
-    except ValueError:
-        raise ValueError(f"{element.tag} has {name} {element.get(name)!r}") from None
+    with suppress(ValueError):
+        value = float(element.get(name, ""))
+        if abs(value) <= FAR:
+            return value
+    raise ValueError(f"{element.tag} has {name} {element.get(name)!r}")
+
+
+def _cvat_label(shape: ElementTree.Element) -> str:
+    label = (shape.get("label") or "").strip()
+    if not label:
+        raise ValueError(f"a {shape.tag} has no label")
+    return label
 
 
 def _cvat_shape(shape: ElementTree.Element) -> Draw:
@@ -186,6 +203,7 @@ def _cvat_mask(shape: ElementTree.Element) -> Draw:
         raise ValueError("mask has an rle that is no list of numbers") from None
 
     def draw(height: int, width: int) -> np.ndarray:
+        _check_inside(top, left, high, wide, height, width)
         turned = run_lengths_mask({"size": [wide, high], "counts": counts}, wide, high)
         return _laid(turned.T, top, left, height, width)
 

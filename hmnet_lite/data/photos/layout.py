@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from hmnet_lite.data.photos.pictures import PICTURES
 
@@ -32,8 +34,8 @@ def find_folder(root: str | os.PathLike[str], below: Sequence[str], has: str, he
 def read_list(places: Iterable[Path]) -> tuple[list[str], str] | None:
     """Lines and name of the first text file that exists, blank lines left out; None if none does.
 
-    UTF-8 with or without a byte-order mark, or UTF-16. Only names of files and classes come from
-    lists: they are never run or evaluated.
+    UTF-8 with or without a byte-order mark, UTF-16 or UTF-32. Only names of files and classes
+    come from lists: they are never run or evaluated.
 
     Raises:
         ValueError: the text is in another encoding; names file and line.
@@ -48,9 +50,13 @@ def read_list(places: Iterable[Path]) -> tuple[list[str], str] | None:
 def _decoded(path: Path) -> str:
     content = path.read_bytes()
     try:
+        if content[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+            return content.decode("utf-32")
         if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return content.decode("utf-16")
-        if b"\0" in content:  # UTF-16 without its mark: every other byte of plain text is 0
+        if 4 * content.count(0) > len(
+            content
+        ):  # UTF-16 without its mark: every other byte of plain text is 0
             return content.decode("utf-16-le" if content[1:2] == b"\0" else "utf-16-be")
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -59,6 +65,19 @@ def _decoded(path: Path) -> str:
             f"{path} is not UTF-8 text (byte 0x{content[error.start]:02x} in line {line}). Mend: "
             "save it as UTF-8"
         ) from None
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds, in UTF-8, UTF-16 or UTF-32.
+
+    Raises:
+        ValueError: it is no JSON, or nested so deeply that no label tool wrote it.
+        OSError: it cannot be read.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def pictures_in(folder: Path, suffixes: Sequence[str] = PICTURES) -> list[Path]:

@@ -229,7 +229,8 @@ def _by_value(values: np.ndarray, lossy: bool) -> np.ndarray:
     if exact and len(found) == 1:
         return np.full(values.shape, found[0] > 0, np.uint8)
     if exact and len(found) == 2:
-        if found[0] > 0 and not found[0] < top / 2 < found[1]:
+        unclear = found.tolist() == [1, IGNORE]  # the class beside what is ignored, or black, white
+        if unclear or (found[0] > 0 and not found[0] < top / 2 < found[1]):
             raise _Unclear(
                 f"holds {_some(found)} and no 0, so which one is the background is not clear; "
                 f"{_EXPECTED}. {_PAINT}"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -52,8 +51,8 @@ def _check_numbers(name: str, values: Sequence[Any], longest: int) -> None:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{name} holds {_short(value)}; expected numbers")
-        if not math.isfinite(value) or abs(value) > 10 * longest + 1000:
-            raise ValueError(f"{name} holds {value}, far outside of the picture")
+        if not abs(value) <= 10 * longest + 1000:  # (NaN is not, either)
+            raise ValueError(f"{name} holds {_short(value)}, far outside of the picture")
 
 
 def box_mask(box: Any, height: int, width: int) -> np.ndarray:
@@ -152,7 +151,8 @@ def checked_size(height: Any, width: Any) -> tuple[int, int]:
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
             raise ValueError(f"{name} is {_short(value)}; expected a number of pixels")
     if height < 1 or width < 1 or height * width > LIMIT:
-        raise ValueError(f"the picture is {height} × {width} pixels; expected 1 or more")
+        size = f"{_short(height)} × {_short(width)}"
+        raise ValueError(f"the picture is {size} pixels; expected 1 to {LIMIT:,}")
     return int(height), int(width)
 
 

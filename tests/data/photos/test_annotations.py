@@ -179,6 +179,9 @@ def test_masks_go_before_annotations_and_other_json_does_not_matter(own):
         (lambda v: v["shapes"][0].update(points=[[1, 2, 3]]), r"shapes\[0\]: points is no list"),
         (lambda v: v["shapes"][0].update(points=[["1", 2]]), r"shapes\[0\]: points is no list"),
         (lambda v: v["shapes"][0].update(label=None), r"shapes\[0\]: it has no label"),
+        (lambda v: v["shapes"][0].update(label="  "), r"shapes\[0\]: it has no label"),
+        (lambda v: v["shapes"][0].update(points=[[float("inf"), 1]] * 2, shape_type="mask"),
+         r"shapes\[0\]: points is no list"),
         (lambda v: v["shapes"][0].update(shape_type="line"), "shape_type is 'line'; expected poly"),
         (lambda v: v["shapes"][0].update(shape_type="circle"), "a circle has 4 points; expected 2"),
         (lambda v: v["shapes"][0].update(shape_type="mask", points=[[1, 2], [3, 4]], mask="?"),
@@ -221,6 +224,18 @@ def test_malformed_labelme_is_told_and_may_be_left_out(tmp_path, edit, message):
         ),
         ('<mask label="{}" rle="1,2" left="0" top="0" width="2" height="2"/>', "do not add up"),
         ('<mask label="{}" rle="1,3" left="79" top="0" width="2" height="2"/>', "sticks out"),
+        (
+            '<mask label="{}" rle="9" left="inf" top="0" width="2" height="2"/>',
+            "mask has left 'inf'",
+        ),
+        ('<mask label="{}" rle="4" left="5" top="5" width="-2" height="-2"/>', "sticks out"),
+        (
+            '<mask label="{}" rle="100000000000000" left="0" top="0" width="10000000" '
+            'height="10000000"/>',
+            "sticks out",
+        ),
+        ('<polygon points="1,2;3,4;5,9"/>', "a polygon has no label"),
+        ('<box label=" " xtl="1" ytl="2" xbr="3" ybr="9"/>', "a box has no label"),
     ],
 )
 def test_malformed_cvat_is_told(tmp_path, shape, message):
@@ -229,10 +244,19 @@ def test_malformed_cvat_is_told(tmp_path, shape, message):
         FolderEpisodes(tmp_path, None, "test", **QUIET)
 
 
-@pytest.mark.parametrize("name", ["annotations.xml", "result.json"])
-def test_truncated_annotations_are_told(tmp_path, name):
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("annotations.xml", "<annotations><image"),
+        ("annotations.xml", '<?xml version="1.0" encoding="klingon"?><annotations/>'),
+        ("annotations.xml", '<?xml version="1.0" encoding="utf-7"?><annotations/>'),
+        ("result.json", '{"images'),
+        ("result.json", '{"shapes": ' + "[" * 100_000),
+    ],
+)
+def test_broken_annotations_are_told(tmp_path, name, text):
     pictures(tmp_path)
-    (tmp_path / name).write_text("{<annotations><image"[name.endswith("xml") :])
+    (tmp_path / name).write_text(text)
     with pytest.raises(BadImage, match=rf"{name} is not (XML|JSON) .*Mend: export it again"):
         FolderEpisodes(tmp_path, None, "test", **QUIET)
 

@@ -96,6 +96,9 @@ def test_annotations_of_a_picture_that_is_not_there(tmp_path):
         (lambda v: v["annotations"][1].update(category_id="2"), "(id 1): its category '2' is not"),
         (lambda v: v["annotations"][3].update(segmentation=[[1, 2, 3]]),
          "cannot be drawn, id 3 of COCO_val2014_000000002001.jpg: a polygon has 3 numbers"),
+        (lambda v: v["annotations"][3].update(segmentation=[[10**400, 2, 3, 4, 5, 6]]),
+         "far outside of the picture"),
+        (lambda v: v["categories"][3].update(name=" dog "), "has two categories that are 'dog'"),
         (lambda v: v["annotations"][4].update(segmentation={"size": [1, 1], "counts": [1]}),
          "id 4 of COCO_val2014_000000003000.jpg: run lengths of [1, 1], the picture is [60, 80]"),
     ],
@@ -109,7 +112,8 @@ def test_malformed_fields_are_told_with_file_and_entry(tmp_path, edit, message):
     assert "Mend: " in caught.value.reason
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"\xff\xfe\x00", b'{"images": 3}'])
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"\xff\xfe\x00", b'{"images": 3}',
+                                     b"[" * 100_000])  # fmt: skip
 def test_what_is_no_coco_json_is_told(tmp_path, content):
     path = tmp_path / "instances_val2014.json"
     path.write_bytes(content)

@@ -248,7 +248,7 @@ def test_a_name_twice_in_a_list_is_one_picture(tmp_path):
         PascalEpisodes(root, 0, "test", **QUIET)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 def test_lists_in_other_encodings(tmp_path, voc, encoding, ends):
     root = tmp_path / "VOC2012"

@@ -231,6 +231,7 @@ def test_ids_in_palettes_and_jpegs_are_refused(tmp_path):
         (Image.fromarray(two(1, 2)), "holds 1, 2 and no 0, so which one is the background"),
         (Image.fromarray(two(200, 255)), "holds 200, 255 and no 0"),
         (Image.fromarray(two(1, 3)), "holds 1, 3 and no 0"),
+        (Image.fromarray(two(1, 255)), "holds 1, 255 and no 0"),  # ignored, or the class?
         (rgb(RED, WHITE), r"holds colours; .* found \(200, 0, 0\), \(255, 255, 255\)"),
         (rgb(RED, GREEN), "holds colours; expected black and white"),
         (palette(two(0, 1), WHITE, RED), "0 is not black, so which one is the background"),
