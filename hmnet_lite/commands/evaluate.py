@@ -3,6 +3,7 @@
 hmnet evaluate model.safetensors
 hmnet evaluate hmnet-lite-fold0 --gaps same cross --shots 5 --out report.json
 hmnet evaluate seed0.safetensors seed1.safetensors seed2.safetensors --out report.json
+hmnet evaluate remamber-fold0
 hmnet evaluate authors.pth --dataset pascal --root VOC2012 --fold 0
 """
 
@@ -18,6 +19,7 @@ from tyro.conf import Positional, arg
 from hmnet_lite.commands import data, photos
 from hmnet_lite.commands.options import options_of
 from hmnet_lite.commands.outputs import check_file
+from hmnet_lite.commands.referring import evaluate_on_sentences
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
 from hmnet_lite.data.photos.protocol import PhotoProtocol
 from hmnet_lite.scoring.gaps import score_gaps
@@ -74,7 +76,14 @@ def run(options: Options, command: str) -> None:
     paths = [zoo.find(name) for name in asked]
     if options.out:
         check_file(options.out, ".json", [*paths, *([options.root] if options.root else [])])
-    if options.dataset == "emoji":
+    reading = [path for path in paths if zoo.facts(path).get("task") == "referring"]
+    if reading:
+        if len(paths) > 1 or options.dataset != "emoji":
+            raise ValueError(f"{reading[0]} reads sentences; test it alone, on Emoji-Ref")
+        evaluate_on_sentences(
+            paths[0], options.out, command, scenes=options.episodes, seed=options.seed
+        )
+    elif options.dataset == "emoji":
         unused = (name for name in data.PHOTO_FIELDS if name != "support_annotation")
         data.refuse_photo_options(options, (*unused, "backbone", "on_bad_image"))
         _on_emoji(paths, options, command)

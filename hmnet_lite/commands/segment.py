@@ -1,7 +1,8 @@
-"""hmnet segment: masks for pictures of one's own, from one outlined example or a few.
+"""hmnet segment: masks for pictures of one's own, from an outlined example or a sentence.
 
 hmnet segment --support cup.jpg --mask cup.png --query desk.jpg --out masks
 hmnet segment --support cup.jpg --box 40,60,210,330 --query kitchen/ --out masks
+hmnet segment --text "the red cup left of the key" --query desk.jpg --out masks
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tyro.conf import UseAppendAction, arg
 from hmnet_lite.commands.outputs import check_folder
 from hmnet_lite.data.photos.pictures import PICTURES, BadImage
 from hmnet_lite.files import replace_atomically
+from hmnet_lite.scoring.by_words import Asked, doubt
 from hmnet_lite.scoring.pictures import Picture, read_picture
 from hmnet_lite.scoring.segment import Answer, Examples
 from hmnet_lite.training import zoo
@@ -40,11 +42,13 @@ class Options:
     """For each support its mask: white where the thing is, of the support's size."""
     box: Annotated[tuple[str, ...], UseAppendAction, arg(metavar="X0,Y0,X1,Y1")] = ()
     """Instead of masks, for each support the box around the thing, in pixels."""
+    text: Annotated[str | None, arg(metavar="SENTENCE")] = None
+    """Instead of supports: what to find, in English ("the smaller of the two bells")."""
     query: Paths = ()
     """Where to look: pictures, or folders of them."""
     out: Path = Path("masks")
     """The folder of the results."""
-    model: str = zoo.DEFAULT
+    model: Annotated[str | None, arg(metavar="NAME|FILE")] = None
     """A shipped network (hmnet info lists them), or the file of one."""
     side: int | None = None
     """Pixels of the square pictures are fitted into, a multiple of 16 (the network's own)."""
@@ -61,11 +65,14 @@ def run(options: Options, command: str) -> None:
     """
     supports, masks = _flat(options.support), _flat(options.mask)
     boxes = [_box(text) for text in options.box]
-    if not supports:
+    reads = options.text is not None
+    if reads and (supports or masks or boxes):
+        raise ValueError("give --text or --support with its --mask or --box, not both")
+    if not supports and not reads:
         raise ValueError("give a picture that shows the thing: --support cup.jpg --mask cup.png")
     if not options.query:
         raise ValueError("give pictures to look in: --query desk.jpg, or --query folder")
-    if bool(masks) == bool(boxes):
+    if not reads and bool(masks) == bool(boxes):
         raise ValueError("give each --support its --mask, or its --box x0,y0,x1,y1")
     queries = _queries(_flat(options.query))
     folders = [path.resolve() for path in _flat(options.query) if path.is_dir()]
@@ -74,7 +81,7 @@ def run(options: Options, command: str) -> None:
             f"--out {options.out} is the folder of the queries, where results would be taken for "
             "pictures the next time; choose another"
         )
-    file = zoo.find(options.model)
+    file = zoo.find(options.model or (zoo.READER if reads else zoo.DEFAULT))
     endings = ("{}.png", "{}_overlay.jpg", *["{}_probability.png"] * options.probabilities)
     outputs = [ending.format(query.stem) for query in queries for ending in endings]
     inputs = [*supports, *masks, *queries, file]
@@ -86,7 +93,14 @@ def run(options: Options, command: str) -> None:
             f"{options.out / there[0]} is there already, beside the pictures; choose another --out"
         )
     model = zoo.load(file)
-    examples = Examples(model, supports, masks or None, boxes=boxes or None, side=options.side)
+    if reads != (zoo.facts(file).get("task") == "referring"):
+        wanted = "--text and no --support" if not reads else f"--model {zoo.READER}, or --support"
+        raise ValueError(f"{options.model} does not fit what was given: it wants {wanted}")
+    asked: Examples | Asked = (
+        Asked(model, options.text, side=options.side)
+        if options.text is not None
+        else Examples(model, supports, masks or None, boxes=boxes or None, side=options.side)
+    )
     broken = []
     for query in _bar(queries):
         try:
@@ -96,7 +110,9 @@ def run(options: Options, command: str) -> None:
                 raise
             broken.append(str(error))
             continue
-        answer = examples.find(picture)
+        answer = asked.find(picture)
+        if reads and (line := doubt(answer)):
+            print(f"{query}: {line}", file=sys.stderr)
         _write(options, query.stem, picture, answer)
     done = len(queries) - len(broken)
     print(f"wrote {done} mask{'s' * (done != 1)} to {options.out}")

@@ -19,6 +19,8 @@ from hmnet_lite.training.checkpoint import load_checkpoint, read_facts
 
 #: what `hmnet segment` takes: trained on all 80 classes, for people's own pictures
 DEFAULT = "hmnet-lite-all"
+#: what `hmnet segment --text` takes
+READER = "remamber-fold0"
 SUFFIX = ".safetensors"
 
 

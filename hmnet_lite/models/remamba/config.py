@@ -38,7 +38,7 @@ class ReMamberConfig:
 
     dim: int = 48
     depths: tuple[int, ...] = (1, 1)
-    inner: int = 96
+    inner: int = 64
     state: int = 8
     token_side: int = 8
     fusion: Fusion = "twister"

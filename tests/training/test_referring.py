@@ -1,0 +1,88 @@
+"""Training on sentences: the source, the grounding, and a run from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hmnet_lite.commands.main import main
+from hmnet_lite.data.emoji.referring.dataset import EmojiReferring
+from hmnet_lite.models.bank import SceneBank
+from hmnet_lite.models.remamba.config import ReMamberConfig
+from hmnet_lite.models.remamba.model import ReMamber
+from hmnet_lite.training.checkpoint import load_checkpoint, read_facts
+from hmnet_lite.training.config import TrainConfig
+from hmnet_lite.training.referring import (
+    ReferringSource,
+    fit_grounding,
+    referring_loss,
+    train_referring,
+)
+from hmnet_lite.training.trainer import Trainer
+
+TINY = ReMamberConfig(dim=16, inner=8, state=4, depths=(0,), token_side=4, text_depth=1)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HMNET_LITE_CACHE", str(folder))
+        scenes = EmojiReferring(0, "train", seed=0, length=6, image_size=96)
+        yield ReferringSource(scenes, SceneBank(scenes, workers=1, progress=False))
+
+
+def test_a_batch_is_its_numbers(source):
+    batch = source.batch(range(4), 0, "cpu")
+    alone = source.batch([2], 0, "cpu")
+    assert batch.masks.shape == (4, 24, 24) and batch.numbers.shape[0] == 4
+    assert torch.equal(batch.masks[2:3], alone.masks)
+    assert torch.equal(batch.vectors[2:3], alone.vectors)
+    assert batch.masks.flatten(1).any(1).all()
+    assert not torch.equal(batch.numbers, source.batch(range(4), 1, "cpu").numbers)
+
+
+def test_half_of_the_classes_are_as_if_new(source):
+    parts = np.array([source.draw(n, 0)[3] for n in range(300)])
+    assert 0.35 < (parts > 0).mean() < 0.65
+
+
+def test_the_loss_falls(source):
+    torch.manual_seed(0)
+    model = ReMamber(TINY)
+    fit_grounding(model, source.bank)
+    assert model.grounding.weight.any()
+    config = TrainConfig(steps=30, batch=4, ema=None, learning_rate=0.01)
+    history = Trainer(model, source, config, loss=referring_loss, progress=False).fit()
+    assert np.mean(history.loss[-8:]) < 0.8 * np.mean(history.loss[:4])
+
+
+def test_from_training_to_a_mask_of_a_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HMNET_LITE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    path = train_referring(TINY, TrainConfig(steps=2, batch=2), "net.safetensors", scenes=3,
+                           progress=False)  # fmt: skip
+    facts = read_facts(path)
+    assert (facts["task"], facts["fold"], facts["steps"]) == ("referring", 0, 2)
+    assert load_checkpoint(path).config == TINY
+    scene = EmojiReferring(0, "seen", length=1)[0]
+    Image.fromarray(scene.image).save("desk.png")
+    asked = ["segment", "--model", "net.safetensors", "--query", "desk.png", "--out", "masks"]
+    assert main([*asked, "--text", scene.sentences[0].text]) == 0
+    assert np.asarray(Image.open("masks/desk.png")).shape == (256, 256)
+    for wrong, told in (
+        (["--text", ""], "the sentence is empty"),
+        (["--text", "the bus", "--support", "desk.png"], "give --text or --support"),
+        (["--support", "desk.png", "--box", "1,1,9,9"], "it wants --text and no --support"),
+    ):
+        assert main([*asked, *wrong]) == 2
+        assert told in capsys.readouterr().err
+    report = ["evaluate", "net.safetensors", "--episodes", "2", "--out", "r.json"]
+    assert main(report) == 0
+    written = json.loads((tmp_path / "r.json").read_text())
+    assert written["splits"].keys() == {"seen", "novel", "compositions"}
+    assert "every object" in capsys.readouterr().out
+    assert main(["evaluate", "net.safetensors", "net.safetensors"]) == 2
+    assert "reads sentences; test it alone" in capsys.readouterr().err
