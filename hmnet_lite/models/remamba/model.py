@@ -29,7 +29,7 @@ from hmnet_lite.models.remamba.grounding import Grounding
 from hmnet_lite.models.remamba.rivals import fusion
 from hmnet_lite.models.remamba.text import TextEncoder
 from hmnet_lite.models.remamba.twister import ROLES
-from hmnet_lite.record import record, record_block
+from hmnet_lite.record import begin_block, record, record_block
 
 
 class Block(nn.Module):
@@ -50,6 +50,7 @@ class Block(nn.Module):
         for layer in self.vss:
             x, _ = layer(x, None)
         visual = rearrange(x, "b h w c -> b c h w")
+        begin_block()  # the layer that hears the text is one of its own to who listens
         return self.fusion(visual, tokens, sentence, grounded)
 
 
