@@ -3,6 +3,7 @@
 hmnet segment --support cup.jpg --mask cup.png --query desk.jpg --out masks
 hmnet segment --support cup.jpg --box 40,60,210,330 --query kitchen/ --out masks
 hmnet segment --text "the red cup left of the key" --query desk.jpg --out masks
+hmnet segment --support coin.png --mask coin_mask.png --query coins.png --window 100 --out masks
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hmnet_lite.files import replace_atomically
 from hmnet_lite.scoring.by_words import Asked, doubt
 from hmnet_lite.scoring.pictures import Picture, read_picture
 from hmnet_lite.scoring.segment import Answer, Examples
+from hmnet_lite.scoring.windows import check_window
 from hmnet_lite.training import zoo
 
 TINT = (255, 110, 0)  # of what was found, in the overlay
@@ -52,6 +54,8 @@ class Options:
     """A shipped network (hmnet info lists them), or the file of one."""
     side: int | None = None
     """Pixels of the square pictures are fitted into, a multiple of 16 (the network's own)."""
+    window: int | None = None
+    """Look through windows of so many pixels: for many small things, about twice one's size."""
     probabilities: bool = False
     """Also write OUT/NAME_probability.png: 255 where the network is sure of the thing."""
 
@@ -68,6 +72,8 @@ def run(options: Options, command: str) -> None:
     reads = options.text is not None
     if reads and (supports or masks or boxes):
         raise ValueError("give --text or --support with its --mask or --box, not both")
+    if reads and options.window is not None:
+        raise ValueError("--window goes with --support; a sentence is about the whole picture")
     if not supports and not reads:
         raise ValueError("give a picture that shows the thing: --support cup.jpg --mask cup.png")
     if not options.query:
@@ -105,12 +111,20 @@ def run(options: Options, command: str) -> None:
     for query in _bar(queries):
         try:
             picture = read_picture(query)
+            if options.window is not None:
+                check_window(options.window, picture.size)
         except BadImage as error:
             if len(queries) == 1:
                 raise
             broken.append(str(error))
             continue
-        answer = asked.find(picture)
+        except ValueError as error:
+            if len(queries) == 1:
+                raise
+            broken.append(f"{query}: {error}")
+            continue
+        looked = {} if options.window is None else {"window": options.window}
+        answer = asked.find(picture, **looked)
         if reads and (line := doubt(answer)):
             print(f"{query}: {line}", file=sys.stderr)
         _write(options, query.stem, picture, answer)

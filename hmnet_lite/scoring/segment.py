@@ -22,6 +22,7 @@ from torch import nn
 from hmnet_lite.data.photos.transform import fit
 from hmnet_lite.models.features import to_tensor
 from hmnet_lite.scoring.pictures import Picture, read_mask, read_picture
+from hmnet_lite.scoring.windows import check_window, through_windows
 
 SIDE = 256  # of the square that HMNet-lite was trained at, in pixels
 SIDES = (64, 1024)  # what a square's side may be
@@ -37,6 +38,7 @@ def segment(
     *,
     boxes: Sequence[Box] | Box | None = None,
     side: int | None = None,
+    window: float | None = None,
     probabilities: bool = False,
 ) -> np.ndarray:
     """Find in a picture what the supports show.
@@ -52,6 +54,8 @@ def segment(
             exclusive.
         side: of the square, in pixels, a multiple of 16; the network's own when None. A larger
             one sees smaller things and takes longer.
+        window: look through windows of so many of the query's pixels, overlapping by half: for
+            many small things; about twice the size of one. None: one look at the whole.
         probabilities: return those of the foreground instead, (H, W) float32.
 
     Returns:
@@ -62,7 +66,7 @@ def segment(
             the file that cannot be used.
         TypeError: not a picture.
     """
-    answer = Examples(model, supports, masks, boxes=boxes, side=side).find(query)
+    answer = Examples(model, supports, masks, boxes=boxes, side=side).find(query, window)
     return answer.probability() if probabilities else answer.mask()
 
 
@@ -111,20 +115,31 @@ class Examples:
         self.images = torch.stack([to_tensor(x) for x in images])[None].to(device)
         self.masks = torch.from_numpy(np.stack(fitted))[None].to(device)
 
-    @torch.inference_mode()
-    def find(self, query: Any) -> Answer:
-        """The network's answer for one picture."""
+    def find(self, query: Any, window: float | None = None) -> Answer:
+        """The network's answer for one picture, in one look or through windows; see `segment`."""
         picture = query if isinstance(query, Picture) else read_picture(query, "query")
+        if window is not None:
+            check_window(window, picture.size)
+            window *= picture.image.width / picture.size[1]  # of what is kept of a large picture
+            margin = through_windows(picture.image, window, self.side, self._margins)
+            return Answer(margin, picture.size)
         small = picture.fitted(self.side)
         height, width = small.shape[:2]
         square, _ = fit(small, np.zeros((height, width), np.uint8), self.side)
-        logits = self.model(to_tensor(square)[None].to(self.images), self.images, self.masks)
-        margin = (logits[0, 1] - logits[0, 0]).float().cpu().numpy()
-        if not np.isfinite(margin).all():
+        return Answer(self._margins(square[None])[0, :height, :width], picture.size)
+
+    @torch.inference_mode()
+    def _margins(self, squares: np.ndarray) -> np.ndarray:
+        """(n, side, side, 3) uint8 → foreground minus background logit, (n, side, side)."""
+        queries = torch.stack([to_tensor(square) for square in squares]).to(self.images)
+        given = (x.expand(len(queries), *x.shape[1:]) for x in (self.images, self.masks))
+        logits = self.model(queries, *given)
+        margins = (logits[:, 1] - logits[:, 0]).float().cpu().numpy()
+        if not np.isfinite(margins).all():
             raise ValueError(
                 "the network answers NaN; its weights are damaged: load or train another"
             )
-        return Answer(margin[:height, :width], picture.size)
+        return margins
 
     def _fitted(
         self, picture: Picture, mask: np.ndarray, number: int

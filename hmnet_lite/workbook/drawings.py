@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from hmnet_lite.data import EmojiEpisodes
+from hmnet_lite.data.emoji.tiles import data_folder
 from hmnet_lite.machine import Timeline
 from hmnet_lite.workbook.figures import (
     algorithms,
@@ -26,6 +28,9 @@ from hmnet_lite.workbook.figures import (
 )
 from hmnet_lite.workbook.figures import (
     fused_pca as pca,
+)
+from hmnet_lite.workbook.figures import (
+    segment as finding,
 )
 from hmnet_lite.workbook.figures.parts import DIRECTION_NAMES
 from hmnet_lite.workbook.figures.task import zoomed_support
@@ -50,6 +55,18 @@ def readme(numbers: Numbers) -> Figure:
             "query": [s.query_style for s in scenes],
         },
     )
+
+
+def coins(numbers: Numbers) -> Figure:
+    """One coin outlined, and what was found of the 24 in the photograph."""
+    folder = data_folder() / "photographs"
+    support, mask, query = (
+        np.asarray(Image.open(folder / name).convert("RGB"))
+        for name in ("coin.png", "coin_mask.png", "coins.png")
+    )
+    answer = next(iter(numbers["answers"].values()))
+    found = finding.from_runs(answer["found"], query.shape[:2])
+    return finding.example_and_answer(support, mask[..., 0] > 0, query, found)
 
 
 def scan_matrix(numbers: Numbers) -> Figure:

@@ -52,6 +52,7 @@ class Recipe:
 
 FIGURES = {
     "readme": Recipe("00_start_here", drawings.readme, numbers.readme, max_bytes=200_000),
+    "coins": Recipe("07_training", drawings.coins, measured.coins, 250_000, long=True),
     "scan_matrix": Recipe("02_scan_algorithms", drawings.scan_matrix, numbers.scan_matrix),
     "scan_costs": Recipe("02_scan_algorithms", drawings.scan_costs),
     "scan_roofline": Recipe("02_scan_algorithms", drawings.scan_roofline),

@@ -7,6 +7,7 @@ fold, the gap and how many episodes. A network that is not shipped is named in t
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -24,9 +25,12 @@ from hmnet_lite.analysis.look import HybridLook, Look, look
 from hmnet_lite.analysis.similarity import controls, similarity, stages
 from hmnet_lite.analysis.split import heard_by_direction
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
+from hmnet_lite.data.emoji.tiles import data_folder
 from hmnet_lite.models.features import CachedFeatures
+from hmnet_lite.scoring.segment import segment
 from hmnet_lite.training import zoo
 from hmnet_lite.workbook.figures.forgetting import bands
+from hmnet_lite.workbook.figures.segment import runs
 
 FOLD, GAP, SEEDS, EPISODES, TOGETHER = 0, "cross", (0, 1, 2), 200, 20
 FULL = "hmnet-lite-fold0"
@@ -225,3 +229,29 @@ def _heard(hybrid: HybridLook, pixel, ratio: int) -> list:
     each = heard_by_direction(support, query, pixel, (small, hybrid.size), ratio=ratio)
     whole = tuple(sum(maps) for maps in zip(*each, strict=True))
     return [[m[0].norm(dim=0) for m in pair] for pair in (each[0], each[3], whole)]
+
+
+def coins(window: int = 100, names: Sequence[str] = (FULL, zoo.DEFAULT)) -> dict[str, Any]:
+    """What shipped networks find in the photograph of coins from one of them, and how well.
+
+    Against circles drawn by hand: the share of each coin that was found, of the background, and
+    the IoU of all.
+    """
+    photographs = data_folder() / "photographs"
+    circles = json.loads((photographs / "coins.json").read_text(encoding="utf-8"))["circles"]
+    answers: dict[str, Any] = {}
+    for name in names:
+        found = segment(
+            network(name), photographs / "coins.png", photographs / "coin.png",
+            photographs / "coin_mask.png", window=window,
+        )  # fmt: skip
+        y, x = np.indices(found.shape)
+        discs = [(x - cx) ** 2 + (y - cy) ** 2 <= r * r for cx, cy, r in circles]
+        truth = np.any(discs, axis=0)
+        answers[name] = {
+            "found": runs(found),
+            "of each coin": [(found & disc).sum() / disc.sum() for disc in discs],
+            "of the background": (found & ~truth).sum() / (~truth).sum(),
+            "iou": (found & truth).sum() / (found | truth).sum(),
+        }
+    return {"networks": sources(*names)["networks"], "window": window, "answers": answers}

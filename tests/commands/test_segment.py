@@ -49,6 +49,15 @@ def test_one_picture(files, monkeypatch):
     assert np.array_equal(np.asarray(Image.open("boxed/q.png")), mask)
 
 
+def test_windows_are_an_option(files, monkeypatch, capsys):
+    monkeypatch.setattr(zoo, "load", lambda _: ByColour())
+    assert main([*ASKED, "--query", "q.jpg", "--out", "w", "--window", "90"]) == 0
+    assert iou(np.asarray(Image.open("w/q.png")) > 0, WANTED) > 0.9
+    assert main([*ASKED, "--query", "q.jpg", "--out", "v", "--window", "7000"]) == 2
+    assert "window is 7000 pixels; a picture of 200 × 333" in capsys.readouterr().err
+    assert not list((files / "v").glob("*"))
+
+
 def test_a_folder_past_a_broken_picture(files, capsys):
     (files / "many" / "1.png").write_bytes(b"no picture")
     assert main([*ASKED, "--query", "many", "q.jpg", "--out", "out", "--side", "64"]) == 2

@@ -97,6 +97,49 @@ def test_a_real_network_answers_at_the_picture_s_size():
         segment(model, QUERY, SUPPORT, SHOWN, side=64)
 
 
+def many(count, side=40):
+    """Small red squares on a large picture, and their mask."""
+    image, mask = np.full((600, 900, 3), 128, np.uint8), np.zeros((600, 900), np.uint8)
+    for n in range(count):
+        top, left = 30 + 190 * (n // 4), 40 + 220 * (n % 4)
+        image[top : top + side, left : left + side] = RED
+        mask[top : top + side, left : left + side] = 1
+    return image, mask
+
+
+def test_windows_find_what_lies_anywhere():
+    image, mask = many(11)
+    for window in (80, 137, 600):
+        found = segment(ByColour(), image, SUPPORT, SHOWN, window=window)
+        assert found.shape == mask.shape and iou(found, mask) > 0.9, window
+    assert not segment(ByColour(), many(0)[0], SUPPORT, SHOWN, window=100).any()
+    tall = segment(ByColour(), image.transpose(1, 0, 2), SUPPORT, SHOWN, window=100)
+    assert iou(tall, mask.T) > 0.9
+
+
+class SeesLargeOnly(ByColour):
+    """Knows the answer, but overlooks what is thinner than a tenth of the square."""
+
+    def forward(self, query, supports, masks):
+        logits = super().forward(query, supports, masks)
+        cell = query.shape[-1] // 10
+        near = torch.nn.functional.avg_pool2d(logits[:, 1:], cell)
+        near = torch.nn.functional.interpolate((near > 0.9).float(), query.shape[-2:])[:, 0]
+        return torch.stack([1 - near, near], 1)
+
+
+def test_windows_find_what_is_too_small_for_one_look():
+    image, mask = many(6)
+    assert not segment(SeesLargeOnly(), image, SUPPORT, SHOWN).any()
+    assert iou(segment(SeesLargeOnly(), image, SUPPORT, SHOWN, window=80), mask) > 0.6
+
+
+@pytest.mark.parametrize("window", [0, 20, 601, True, float("nan")])
+def test_a_window_that_fits_no_picture_is_told(window):
+    with pytest.raises(ValueError, match=r"900 × 600 .* through windows of 57 to 600: take about"):
+        segment(ByColour(), many(1)[0], SUPPORT, SHOWN, window=window)
+
+
 def test_strips_make_what_torch_makes_at_once():
     margin = np.random.default_rng(0).normal(size=(20, 31)).astype(np.float32)
     for size in ((2 * STRIP + 3, 47), (7, 200), (20, 31)):
