@@ -64,7 +64,6 @@ class NotebookPage:
         self.page = page
         self.errors: list[str] = []
         page.on("console", self._hear)
-        page.on("response", lambda r: r.status >= 400 and print("RESP", r.status, r.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def _hear(self, said) -> None:

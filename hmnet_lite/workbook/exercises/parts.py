@@ -41,8 +41,9 @@ def exercise(check: Callable[..., str]) -> Callable[..., Verdict]:
             return Verdict(None, "Not answered yet: replace the three dots.")
         try:
             return Verdict(True, check(answer, *given))
-        except Unanswered:
-            return Verdict(None, "Not answered yet: the function still returns its three dots.")
+        except Unanswered as what:
+            dots = str(what) or "the function still returns its three dots"
+            return Verdict(None, f"Not answered yet: {dots}.")
         except AssertionError as wrong:
             return Verdict(False, str(wrong))
         except Exception as error:  # the reader's code may raise anything
@@ -52,7 +53,7 @@ def exercise(check: Callable[..., str]) -> Callable[..., Verdict]:
 
 
 class Unanswered(Exception):
-    """The reader's function is not written yet."""
+    """The reader's function is not written yet, or what else is still dots."""
 
 
 def call(function: Callable, *arguments: Any) -> Any:

@@ -179,7 +179,8 @@ function colours(root) {
   const style = getComputedStyle(root);
   const [r, g, b] = style.backgroundColor.match(/[\d.]+/g).map(Number);
   root.toggleAttribute("data-dark", 0.3 * r + 0.6 * g + 0.1 * b < 128);
-  const named = ["ink", "paper", "quiet", "line", "support", "query", "mark", "hit", "false"];
+  const named = ["ink", "paper", "quiet", "line", "support", "query", "mark", "hit", "false",
+    "negative"];
   return Object.fromEntries(named.map((n) => [n, style.getPropertyValue(`--live-${n}`).trim()]));
 }
 

@@ -1,6 +1,6 @@
 """Pictures that are alive without a kernel: arrays, a module of plain JavaScript, and a still.
 
-    Live("attention", {"maps": maps, "query": Picture(image)}, still=png, alt="What is seen ...")
+    Live("qim", {"maps": maps, "query": Picture(image)}, still=png, alt="What is seen ...")
 
 A topic's module (`TOPIC.js` beside this file) follows `live.js`, which holds what all share, and
 has the form that anywidget asks for. The output of a cell is one piece of HTML with module and
@@ -27,6 +27,7 @@ import numpy as np
 
 FOLDER = Path(__file__).parent
 DTYPES = ("uint8", "float16", "float32")
+STILL = 60_000  # bytes of a still at most: notebooks hold many
 QUALITY = 88  # of WebP: drawings stay sharp at a tenth of their bytes
 
 
@@ -40,6 +41,22 @@ class Picture:
 def seen_as(image: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
     """A picture with its mask, as live.js draws them: (H, W, 3) uint8 and (H, W) of {0, 1, 255}."""
     return {"image": Picture(image), "mask": np.ascontiguousarray(mask)}
+
+
+def as_bytes(probability: np.ndarray) -> np.ndarray:
+    """[0, 1] → uint8, 255 for 1."""
+    return (255 * probability).round().astype(np.uint8)
+
+
+def still(figure: Any) -> bytes:
+    """A matplotlib figure as a small PNG; closes it."""
+    import matplotlib.pyplot as plt
+
+    from hmnet_lite.workbook.figures.parts import png
+
+    raw = png(figure, max_bytes=STILL)
+    plt.close(figure)
+    return raw
 
 
 def pack(data: Mapping[str, Any]) -> bytes:

@@ -13,10 +13,9 @@ from hmnet_lite.analysis.look import HybridLook, Look, look
 from hmnet_lite.analysis.writers import Written, written_by_qim, written_by_srm
 from hmnet_lite.data.episode import Episode
 from hmnet_lite.maps import patch_size
-from hmnet_lite.workbook.figures.parts import png
 from hmnet_lite.workbook.figures.qim import WRITERS, who_is_heard
 from hmnet_lite.workbook.figures.task import zoomed_support
-from hmnet_lite.workbook.widgets.live import Live, seen_as
+from hmnet_lite.workbook.widgets.live import Live, seen_as, still
 
 FOREGROUND = 0.5  # share of a cell from which on it counts as the class's
 
@@ -56,7 +55,7 @@ def pixel_inspector(
     alt = (
         "A query pixel, and maps of who wrote its output: support pixels blue, query pixels orange"
     )
-    return Live("qim", data, png(_still(data)), alt)
+    return Live("qim", data, still(_still(data)), alt)
 
 
 def _still(data: Mapping[str, Any]) -> Figure:

@@ -13,7 +13,7 @@ async function render({ model, el }) {
     if (!given) return;
     context.drawImage(given.image, 0, 0, width, height);
     outline(context, width, height, given.mask, c.mark);
-  }, { caption: ({ shown }) => `at the mixer: ${data.shown[shown]}` });
+  }, { caption: ({ shown }) => `at the mixer: ${shown === 2 ? "no" : data.shown[shown]} support` });
 
   const answers = data.networks.map((name, i) => canvas(state, `Answer of: ${name}`,
     (context, width, height, c, v) => painted(context, width, height, {

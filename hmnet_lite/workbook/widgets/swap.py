@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from hmnet_lite.analysis.swap import SHOWN, swapped_supports
 from hmnet_lite.data.episode import Episode
 from hmnet_lite.models.lite import HMNet
 from hmnet_lite.scoring.metrics import mask_iou
-from hmnet_lite.workbook.figures.parts import png
 from hmnet_lite.workbook.figures.task import paint_prediction, picture_table
-from hmnet_lite.workbook.widgets.live import Live, seen_as
+from hmnet_lite.workbook.widgets.live import Live, as_bytes, seen_as, still
 
 
 def swap_the_support(
@@ -50,12 +47,7 @@ def swap_the_support(
         },
     }
     alt = "Answers of networks whose mixer is shown the right support, another class's, or none"
-    return Live("swap", data, png(_still(data)), alt)
-
-
-def as_bytes(probability: np.ndarray) -> np.ndarray:
-    """[0, 1] → uint8, 255 for 1."""
-    return (255 * probability).round().astype(np.uint8)
+    return Live("swap", data, still(_still(data)), alt)
 
 
 def _still(data: Mapping[str, Any]) -> Any:

@@ -1,10 +1,15 @@
-"""The live picture of notebook 00: the benchmark and its dial."""
+"""The live pictures of notebook 00: the benchmark, and its dial."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
+from hmnet_lite.data.episode import Episode
+from hmnet_lite.workbook.widgets.live import Live, as_bytes, seen_as, still
 from hmnet_lite.workbook.widgets.parts import jpeg, live_picture
 
 
@@ -46,3 +51,33 @@ def episode_browser(fold: int = 0, *, seed: int = 321) -> Any:
         scene=ipywidgets.IntSlider(value=1, min=1, max=10, description="scene", **wide),
         answer=ipywidgets.Checkbox(value=True, description="show the answer", indent=False),
     )
+
+
+def gap_dial(
+    episodes: Mapping[str, Episode], answers: Mapping[str, Mapping[str, np.ndarray]]
+) -> Live:
+    """Point at the thing in the query, then see what methods say, at every gap.
+
+    Controls: the gap, where the thing is, and whether the answers are shown.
+
+    Args:
+        episodes: name of a gap to its episode.
+        answers: method to the same names, each to its answer, (H, W): foreground above 0.5.
+    """
+    from hmnet_lite.workbook.figures.task import episode_picture
+
+    data = {
+        "gaps": list(episodes),
+        "methods": list(answers),
+        "answers": {
+            name: {gap: as_bytes(np.asarray(own[gap], float)) for gap in episodes}
+            for name, own in answers.items()
+        },
+        "query": {gap: seen_as(e.query_image, e.query_mask) for gap, e in episodes.items()},
+        "support": {
+            gap: seen_as(e.support_images[0], e.support_masks[0]) for gap, e in episodes.items()
+        },
+        "styles": {gap: [e.support_styles[0], e.query_style] for gap, e in episodes.items()},
+    }
+    first = still(episode_picture(next(iter(episodes.values())), answer=False))
+    return Live("task", data, first, "A support with a line around one thing, and a query: where?")

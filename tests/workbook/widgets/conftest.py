@@ -1,5 +1,6 @@
 """Small networks and small episodes for the live pictures' tests; none is trained."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -41,10 +42,17 @@ def others():
 @pytest.fixture(scope="session")
 def live(networks, episodes, others):
     """Every live picture by its topic, small."""
+    from hmnet_lite.workbook.widgets.hidden import hidden_state
     from hmnet_lite.workbook.widgets.qim import pixel_inspector
+    from hmnet_lite.workbook.widgets.state import forgetting_explorer
     from hmnet_lite.workbook.widgets.swap import swap_the_support
+    from hmnet_lite.workbook.widgets.task import gap_dial
 
+    half = {gap: np.linspace(0, 1, 128)[None].repeat(128, 0) for gap in episodes}
     return {
+        "hidden": hidden_state(networks["state alone"], episodes["held_out"]),
         "qim": pixel_inspector(networks, episodes, start=(3, 3)),
+        "state": forgetting_explorer(networks["state alone"], episodes),
         "swap": swap_the_support(networks, episodes, others),
+        "task": gap_dial(episodes, {"right half": half}),
     }

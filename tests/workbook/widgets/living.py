@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from hmnet_lite.workbook.widgets.hidden import run
 from hmnet_lite.workbook.widgets.live import Live
 
 # a page in the book's manner: its colours are variables, and the theme an attribute of the body
@@ -127,8 +128,94 @@ def swap(page, data) -> list[float]:
     return times[1:]
 
 
+def forget(page, data) -> list[float]:
+    """The forgetting explorer: step, play, another direction and another way of reading."""
+    widget = find(page, "Forgetting explorer")
+    name, last = data["names"][0], len(data["ratios"]) - 1
+
+    def words(step, ratio=last, direction=0):
+        found = data["memory"][name][ratio]
+        support, query = (float(found[kind][direction, step - 1]) for kind in ("support", "query"))
+        said = f"After {step} of 64 pixels {percent(support / (support + query))} of the state"
+        fresh = found["patch"] and (step - 1) % found["patch"] == 0
+        return f"{said} is the support's{'; the support was read just before' if fresh else ''}."
+
+    times = [says(widget, words(21))]
+    slider = widget.get_by_label("pixels read")
+    press(slider, "Home", *["ArrowRight"] * 25)
+    times.append(says(widget, words(26)))
+    press(slider, *["ArrowLeft"] * 9)
+    times.append(says(widget, words(17)))
+    widget.get_by_label("once").check()
+    times.append(says(widget, words(17, 0)))
+    widget.get_by_label(data["directions"][3]).check()
+    times.append(says(widget, words(17, 0, 3)))
+    press(slider, "End", "ArrowLeft", "ArrowLeft", "ArrowLeft")
+    press(widget.get_by_role("button"), "Enter")
+    times.append(says(widget, words(64, 0, 3)))
+    widget.get_by_role("button", name="▶ play").wait_for()
+    return times[1:]
+
+
+def guess(page, data) -> list[float]:
+    """The gap dial: nothing is told before the guess; then the guess and the answers are."""
+    widget = find(page, "Gap dial")
+    gap, other = data["gaps"]
+    query = widget.locator("canvas").nth(1)
+
+    def words(gap, row, column):
+        mask = data["query"][gap]["mask"]
+        on = mask[tuple(int((g + 0.5) / 32 * 128) for g in (row, column))] == 1
+        said = []
+        for name in data["methods"]:
+            found = data["answers"][name][gap] > 127.5
+            score = (found & (mask == 1)).sum() / (found | (mask == 1)).sum()
+            said.append(f"{name}: IoU {percent(score)}")
+        return f"Your point is {'on' if on else 'beside'} the thing. {'; '.join(said)}."
+
+    says(widget, "Point at the thing in the query, then show the answers.")
+    box = query.bounding_box()
+    query.click(position={"x": 4.5 / 32 * box["width"], "y": 8.5 / 32 * box["height"]})
+    press(query, *["ArrowRight"] * 5)
+    press(widget.get_by_label("show the answers"), " ")
+    times = [says(widget, words(gap, 8, 9))]
+    widget.get_by_label(other.replace("_", "-")).check()
+    times.append(says(widget, words(other, 8, 9)))
+    press(query, *["ArrowRight"] * 25)
+    times.append(says(widget, words(other, 8, 31)))
+    return times
+
+
+def open_state(page, data) -> list[float]:
+    """The hidden-state inspector: the page's recurrence gives what `selective_scan` gives."""
+    widget = find(page, "Hidden-state inspector")
+    state, step = widget.locator("canvas").first, widget.get_by_label("step", exact=True)
+    box = state.bounding_box()
+    state.click(position={"x": 5.5 / 32 * box["width"], "y": 1.5 / 4 * box["height"]})
+    press(step, "Home", *["ArrowRight"] * 25)  # step 26: the tenth pixel of the query
+    times = []
+    for power, recap, direction in ((0, True, 0), (2, True, 0), (2, False, 2)):
+        press(widget.get_by_label("all Δ"), "Home", *["ArrowRight"] * (4 + power))
+        widget.get_by_label("read the support again before every patch").set_checked(recap)
+        widget.get_by_label(data["directions"][direction]).check()
+        given, count = data["scans"][direction], 16
+        expected = run(given, patch=data["patch"], recap=recap, factor=2.0**power)[25, 5, 1]
+        says(widget, f"Channel 6, entry 2, after query pixel {26 - count}: h = ")
+        words = widget.locator(".live-telling").inner_text()
+        shown = float(words.split("h = ")[1].split(". This")[0])
+        assert abs(shown - expected) <= 6e-3 * abs(expected) + 1e-6, (words, expected)
+        times.append(float(widget.get_attribute("data-milliseconds")))
+    return times
+
+
 #: topic → what to do with it: (page, data) → milliseconds of its answers
-DRIVES: dict[str, Callable] = {"qim": inspect, "swap": swap}
+DRIVES: dict[str, Callable] = {
+    "hidden": open_state,
+    "qim": inspect,
+    "state": forget,
+    "swap": swap,
+    "task": guess,
+}
 
 
 def type_into_all(page, live: Mapping[str, Live]) -> None:

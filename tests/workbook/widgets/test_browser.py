@@ -61,12 +61,6 @@ few_shot = np.linspace(0, 1, 64)[None].repeat(64, 0)
 ensemble_explorer(image, disc.astype(np.uint8), few_shot, few_shot.T)
 """,
 }
-SCAN = """
-import numpy as np
-from hmnet_lite.workbook.widgets.state import scan_explorer
-pictures = {"owl": np.full((64, 64, 3), 90, np.uint8)}
-scan_explorer(pictures, lambda *_: np.linspace(1, 0.2, 64), ratios=(1, 2), size=(8, 8))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -129,17 +123,6 @@ def test_notebook_00_turns_the_dial(lab):
         sibling = page.wait_for_other_picture(before)
         page.page.get_by_label("show the answer").uncheck()
         page.wait_for_other_picture(sibling)
-        assert page.errors == []
-
-
-def test_the_scan_explorer_steps_and_changes_its_recap(lab):
-    with lab.open(SCAN) as page:
-        page.run_all()
-        before = page.picture()
-        page.press("ArrowRight")
-        moved = page.wait_for_other_picture(before)
-        page.page.get_by_label("support read").select_option("once")
-        page.wait_for_other_picture(moved)
         assert page.errors == []
 
 

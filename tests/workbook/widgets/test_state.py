@@ -1,49 +1,54 @@
-"""The scan explorer: each control changes the picture, here and in a real browser."""
+"""The forgetting explorer's numbers are those of the analysis."""
 
 import matplotlib
 
 matplotlib.use("Agg")
 
-import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 
-from hmnet_lite.workbook.widgets.state import scan_explorer
-
-
-def explorer(asked=None):
-    def share(name, ratio, direction):
-        if asked is not None:
-            asked.append((name, ratio, direction))
-        return np.linspace(1, 0.1 * (direction + ratio) / 8, 64)
-
-    rng = np.random.default_rng(0)
-    pictures = {n: rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for n in ("owl", "bee")}
-    *knobs, image = scan_explorer(pictures, share, ratios=(1, 2), size=(8, 8)).children
-    return dict(zip(("episode", "direction", "ratio", "step"), knobs, strict=True)), image
+from hmnet_lite.analysis.forgetting import forgetting
+from hmnet_lite.analysis.look import look
+from hmnet_lite.analysis.split import one_direction, split_state
+from hmnet_lite.workbook.widgets.state import forgetting_explorer, memory, orders
 
 
-def test_every_control_draws_another_picture_and_back():
-    knobs, image = explorer()
-    first = bytes(image.value)
-    assert first.startswith(b"\xff\xd8") and len(first) <= 100_000
-    for name, value in dict(episode="bee", direction=2, ratio=1, step=40).items():
-        before = knobs[name].value
-        knobs[name].value = value
-        assert bytes(image.value) != first, name
-        knobs[name].value = before
-        assert bytes(image.value) == first, f"{name} back where it was"
-    assert not plt.get_fignums(), "no figure is left open"
+@pytest.fixture(scope="module")
+def hybrid(networks, episodes):
+    return look(networks["state alone"], list(episodes.values())).hybrid[0]
 
 
-def test_a_share_is_asked_for_once_and_all_controls_are_named():
-    asked = []
-    knobs, _ = explorer(asked)
-    assert asked == [("owl", 2, 0)]
-    knobs["step"].value = 1
-    knobs["step"].value = 64
-    assert len(asked) == 1
-    knobs["direction"].value = 3
-    assert asked[1:] == [("owl", 2, 3)]
-    assert all(knob.description for knob in knobs.values())
-    assert isinstance(knobs["step"], ipywidgets.IntSlider) and knobs["step"].max == 64
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_the_parts_are_those_of_the_split(hybrid, ratio):
+    found = memory(hybrid, 1, ratio)
+    support, query, _ = hybrid.scans(ratio)
+    assert found["patch"] == (16 if ratio == 2 else 0)
+    for k in (0, 3):
+        parts = split_state(
+            *(one_direction(s, k) for s in (support, query)), segment=found["patch"]
+        )
+        pairs = (("support", parts.support_kept()), ("query", parts.query_written()))
+        for name, expected in pairs:
+            assert np.allclose(found[name][k], expected[1], rtol=2e-3, atol=1e-4)  # float16
+        share = parts.support_share()[1].numpy()
+        sizes = (found[name][k].astype(float) for name in ("support", "query"))
+        of_support, of_query = sizes
+        assert np.allclose(of_support / (of_support + of_query), share, atol=2e-3)
+
+
+def test_the_paper_s_measure_is_the_analysis_s(hybrid):
+    found, readings = memory(hybrid, 0, 2), forgetting(hybrid, 2)
+    assert np.allclose(found["cosine"], readings.max_cosine()[0], atol=1e-3)
+    assert found["at"].tolist() == readings.at.tolist() and found["cosine"].max() <= 1
+
+
+def test_every_pixel_is_read_once():
+    for ratio in (1, 2, 4):
+        assert (np.sort(orders((8, 8), ratio), axis=1) == np.arange(64)).all()
+
+
+def test_the_explorer_opens_with_the_last_ratio(networks, episodes):
+    live = forgetting_explorer(networks["state alone"], episodes, ratios=(1, 2))
+    assert live.data["names"] == list(episodes) and live.still.startswith(b"\x89PNG")
+    assert [own["patch"] for own in live.data["memory"]["same"]] == [0, 16]
+    assert len(live.data["directions"]) == 4 and len(live.still) <= 100_000

@@ -12,7 +12,7 @@ import pytest
 
 from hmnet_lite.data import EmojiEpisodes
 from hmnet_lite.workbook.widgets.parts import live_picture
-from hmnet_lite.workbook.widgets.task import episode_browser
+from hmnet_lite.workbook.widgets.task import episode_browser, gap_dial
 
 
 def knobs_and_image(widget, *names):
@@ -75,3 +75,12 @@ def test_episode_browser_finds_the_class_and_the_scene(monkeypatch):
     assert last.class_name == "violin" and last.index // 20 == 2
     own = EmojiEpisodes(2, "test", gap="cross")[last.index]
     assert np.array_equal(own.query_image, last.query_image)
+
+
+def test_the_gap_dial_holds_every_answer(episodes):
+    half = {gap: np.linspace(0, 1, 128)[None].repeat(128, 0) for gap in episodes}
+    live = gap_dial(episodes, {"half": half})
+    for gap, episode in episodes.items():
+        assert np.array_equal(live.data["answers"]["half"][gap] > 127.5, half[gap] > 0.5)
+        assert live.data["styles"][gap] == [episode.support_styles[0], episode.query_style]
+    assert live.still.startswith(b"\x89PNG")
