@@ -77,7 +77,7 @@ STATE = HMNetConfig(
     detach_support_state=False,
 )  # fmt: skip
 NETWORK = HMNetConfig()  # with both shortcuts, as the paper's
-CONTROLS = ("convolution", "mlp", "attention")
+CONTROLS = {"convolution": "convolution", "MLP": "mlp", "attention": "attention"}
 
 
 def _arms() -> dict[str, Arm]:
@@ -101,7 +101,7 @@ def _arms() -> dict[str, Arm]:
     network("qim-shared", srm="off", qim="shared")
     network("srm-qim", every)
     network("srm-qim-gradient", detach_support_state=False)
-    for control in CONTROLS:
+    for control in CONTROLS.values():
         network(control, mixer=control)
         state(control, SEEDS, mixer=control)
     for ratio in (1, 4, 8):
@@ -170,7 +170,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             "controls",
             "Is it Mamba, or any mixer of that size?",
             "Beside both shortcuts the four differ by less than a point.",
-            {"Mamba": "network-srm-qim"} | {name: f"network-{name}" for name in CONTROLS},
+            {"Mamba": "network-srm-qim"}
+            | {label: f"network-{name}" for label, name in CONTROLS.items()},
             "Mamba",
         ),
         Experiment(
@@ -178,7 +179,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             "Is it Mamba, where nothing else carries the support?",
             "Attention over the support's pixels is at least as good; a mean of the support "
             "(convolution, MLP) is a prototype and does well, too.",
-            {"Mamba": "state-both"} | {name: f"state-{name}" for name in CONTROLS},
+            {"Mamba": "state-both"}
+            | {label: f"state-{name}" for label, name in CONTROLS.items()},
             "Mamba",
         ),
         Experiment(
@@ -203,8 +205,9 @@ EXPERIMENTS: dict[str, Experiment] = {
             "directions",
             "How many reading directions does the state need?",
             "Four beat one: with one, a pixel early in the scan hears little.",
-            {"1": "state-directions-1", "2": "state-directions-2", "4": "state-both"},
-            "4",
+            {"1 direction": "state-directions-1", "2 directions": "state-directions-2",
+             "4 directions": "state-both"},
+            "4 directions",
         ),
         Experiment(
             "size",

@@ -22,6 +22,7 @@ from hmnet_lite.scoring.report import lay_out
 
 Results = Mapping[str, Sequence[Result]]
 FOLD = 0  # episodes can only be paired on one fold
+AUDIBLE = 0.005  # of mIoU: whoever loses less with a wrong support does not listen
 
 
 def listening(experiment: Experiment, results: Results) -> str:
@@ -57,6 +58,41 @@ def differences(experiment: Experiment, results: Results) -> str:
     return lay_out([f"minus {experiment.against}", "seeds", *gaps], body, markdown=False)
 
 
+def verdicts(experiment: Experiment, results: Results) -> str:
+    """A line an arm: where it scores above or below `experiment.against`, where nothing is seen.
+
+    A difference is seen where its 95 % interval over episodes leaves out 0. That says nothing of
+    other training runs: the number of seeds stands beside it. Arms without a run are named last.
+    """
+    found = dict(_found(experiment, results))
+    base = found.pop(experiment.against)
+    said = {
+        f"{label} against {experiment.against}": _said(
+            {gap: difference(ours, base, gap, fold=FOLD) for gap in gaps_of(results)}
+        )
+        for label, ours in found.items()
+    }
+    return _lines(said, [label for label, ours in found.items() if not ours or not base])
+
+
+def heard(experiment: Experiment, results: Results) -> str:
+    """A line an arm: at which gaps it listens to the support at its mixer.
+
+    It does where the interval of its support use leaves out 0 and the use is half a point or more:
+    over enough episodes a difference of nothing can be sure. A network without a mixer has nothing
+    to listen with, and no line.
+    """
+    words = ("listens", "does better misled", "deaf")
+    found = dict(_found(experiment, results))
+    said = {
+        label: _said(
+            {gap: support_use(ours, gap) for gap in gaps_of(results)}, words, least=AUDIBLE
+        )
+        for label, ours in found.items()
+    }
+    return _lines(said, [label for label, ours in found.items() if not ours])
+
+
 def not_measured(results: Results) -> str:
     """Experiments x runs: how many of each are still missing, and the command that makes them."""
     done = {result.run for found in results.values() for result in found}
@@ -90,3 +126,28 @@ def _interval(found: Difference | None) -> str:
         return "-"
     mean, low, high = (100 * x for x in (found.mean, found.low, found.high))
     return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _lines(said: Mapping[str, str], without: Sequence[str]) -> str:
+    lines = [f"{who}: {what}" for who, what in said.items() if what]
+    return "\n".join(lines + ([f"not measured: {', '.join(without)}"] if without else []))
+
+
+def _said(
+    found: Mapping[str, Difference | None],
+    words: Sequence[str] = ("above", "below", "not seen"),
+    least: float = 0.0,
+) -> str:
+    """ "above: same +2.0, cross +1.1; not seen: sibling -0.2 (1 seed)"; empty without a number."""
+    kinds: dict[str, list[str]] = {word: [] for word in words}
+    seeds = 0
+    for gap, cell in found.items():
+        if cell:
+            sure = (cell.low > 0 or cell.high < 0) and abs(cell.mean) >= least
+            kind = words[2] if not sure else words[0] if cell.mean > 0 else words[1]
+            kinds[kind].append(f"{gap} {100 * cell.mean:+.1f}")
+            seeds = max(seeds, cell.runs)
+    if not seeds:
+        return ""
+    told = "; ".join(f"{word}: {', '.join(gaps)}" for word, gaps in kinds.items() if gaps)
+    return f"{told} ({seeds} seed{'s' if seeds > 1 else ''})"

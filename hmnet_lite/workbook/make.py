@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from hmnet_lite.files import write_bytes
 from hmnet_lite.machine import made_on
-from hmnet_lite.workbook import drawings, measured, numbers
+from hmnet_lite.workbook import drawings, measured, measured_failures, numbers, numbers_of_runs
 from hmnet_lite.workbook.figures.parts import save
 
 FOLDER = Path(__file__).resolve().parents[2] / "figures"
@@ -81,6 +81,25 @@ FIGURES = {
     "fused_clouds": Recipe("08_analysis", drawings.fused_clouds, measured.fused_clouds, long=True),
     "implicit_attention": Recipe(
         "08_analysis", drawings.implicit_attention, measured.implicit_attention, long=True
+    ),
+    "who_is_listened_to": Recipe(
+        "09_experiments", drawings.who_is_listened_to, numbers_of_runs.who_is_listened_to
+    ),
+    "with_and_without": Recipe(
+        "09_experiments", drawings.arms_against, numbers_of_runs.with_and_without
+    ),
+    "by_the_state_alone": Recipe(
+        "09_experiments", drawings.arms_against, numbers_of_runs.by_the_state_alone
+    ),
+    "failure_kinds": Recipe(
+        "09_experiments", drawings.failure_kinds, measured_failures.failure_kinds, long=True
+    ),
+    "best_median_worst": Recipe(
+        "09_experiments",
+        drawings.best_median_worst,
+        measured_failures.best_median_worst,
+        150_000,
+        long=True,
     ),
 }
 _shown: dict[str, Any] = {}  # what this process has drawn from numbers of its own

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hmnet_lite.experiments import tables
+from hmnet_lite.experiments import paper, tables
 from hmnet_lite.experiments.arms import ARMS, Experiment
 from hmnet_lite.experiments.results import Result, Run, difference, missing, support_use
 from hmnet_lite.scoring.metrics import Scores
@@ -11,12 +11,12 @@ from hmnet_lite.scoring.metrics import Scores
 TWO = Experiment("two", "?", ".", {"a": "state-both", "b": "state-srm", "c": "state-qim"}, "a")
 
 
-def scores(share, episodes=20):
+def scores(share, episodes=20, side=10):
     """Two classes; every prediction covers this share of its target, and nothing else."""
     made = Scores()
     for number in range(episodes):
-        truth = np.zeros((10, 10), int)
-        truth[: 5 + number % 3] = 1
+        truth = np.zeros((side, side), int)
+        truth[: (5 + number % 3) * side // 10] = 1
         found = np.zeros_like(truth)
         rows = np.flatnonzero(truth)
         found.flat[rows[: round(share * len(rows))]] = 1
@@ -24,8 +24,8 @@ def scores(share, episodes=20):
     return made
 
 
-def result(arm, seed, right, wrong, none=0.1):
-    found = {("same", "right"): scores(right), ("same", "wrong"): scores(wrong)}
+def result(arm, seed, right, wrong, none=0.1, **size):
+    found = {("same", "right"): scores(right, **size), ("same", "wrong"): scores(wrong, **size)}
     return Result(Run(ARMS[arm], 0, seed), {}, found, {"same": none})
 
 
@@ -55,6 +55,45 @@ def test_differences_are_paired_by_seed():
     assert table["b"][1:3] == ["1", "-20.0"] and table["c"][1:] == ["0", "-"]
     assert difference([], RESULTS["state-both"], "same") is None
     assert support_use([], "same") is None
+
+
+def test_what_is_seen_is_said_with_its_seeds():
+    said = tables.verdicts(TWO, RESULTS).splitlines()
+    assert said == ["b against a: below: same -20.0 (1 seed)", "not measured: c"]
+    barely = {"state-qim": [result("state-qim", 0, 0.402, 0.4, side=100)]}
+    assert support_use(barely["state-qim"], "same").low > 0, "sure, and still nothing"
+    assert "c: deaf: same +0.2 (1 seed)" in tables.heard(TWO, barely)
+    heard = tables.heard(TWO, RESULTS).splitlines()
+    assert heard[0] == "a: listens: same +40.0 (2 seeds)"
+    assert heard[1] == "b: deaf: same +0.0 (2 seeds)" and heard[2] == "not measured: c"
+
+
+def test_the_paper_s_rows_stand_beside_ours():
+    table = paper.PaperTable(
+        "t", {"base": (65.2, "state-both"), "+ a": (None, "state-srm"), "+ b": (70.4, None)}, "base"
+    )
+    title, found = paper.beside(table, RESULTS).split("\n", 1)
+    assert title == "t"
+    found = rows(found)
+    assert found["base"][1:] == ["65.2", "(+0.0)", "60.0", "(+0.0)", "2"]
+    assert found["+ a"][2:] == ["-", "40.0", "(-20.0)", "2"]
+    assert found["+ b"][2:] == ["70.4", "(+5.2)", "not", "measured", "0"]
+
+
+def test_the_paper_s_tables_lead_to_arms_and_add_up():
+    for table in paper.TABLES.values():
+        assert table.rows[table.against][0], "gains are counted from a number of the paper"
+        assert {arm for _, arm in table.rows.values() if arm} <= set(ARMS)
+    folds = np.mean([70.1, 73.6, 67.7, 62.9])  # of its rows SRM + QIM in Tables 3 and 8
+    assert paper.TABLES[8].rows["HMNet, mean of its folds"][0] == pytest.approx(folds, abs=0.05)
+    assert paper.TABLES[3].rows["+ SRM recap + QIM"][0] == pytest.approx(folds, abs=0.05)
+
+
+def test_tests_drawn_anew_are_parts_of_one():
+    all_of_them = scores(0.6, 20)
+    assert paper.first(all_of_them, 20) == pytest.approx(all_of_them.miou)
+    assert paper.draws(all_of_them, 2)[1] == paper.first(all_of_them, 20, 10)
+    assert paper.first(all_of_them, 6) == pytest.approx(scores(0.6, 6).miou)
 
 
 def test_what_is_not_measured_is_counted(tmp_path):

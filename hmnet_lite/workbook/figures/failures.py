@@ -1,0 +1,97 @@
+"""Figures of failures: how many of which kind, and the best, the middle and the worst answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from hmnet_lite.workbook.figures.parts import (
+    BLACK,
+    BLUE,
+    GAP_LABELS,
+    ORANGE,
+    SKY,
+    STYLE,
+    VERMILLION,
+    WIDTH,
+    YELLOW,
+    outline,
+    picture,
+)
+from hmnet_lite.workbook.figures.task import (
+    FALSE_ALARM,
+    HIT,
+    MISSED,
+    paint_prediction,
+)
+
+COLOURS = (BLUE, YELLOW, VERMILLION, ORANGE, SKY)  # of the kinds, in their order
+
+
+@plt.rc_context(STYLE)
+def kinds(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Figure:
+    """Networks x gaps: which share of the answers is of which kind.
+
+    Args:
+        counts: network to gap to kind to how many answers.
+
+    Raises:
+        ValueError: more kinds than colours.
+    """
+    names = list(next(iter(next(iter(counts.values())).values())))
+    if len(names) > len(COLOURS):
+        raise ValueError(f"{len(names)} kinds; there are colours for {len(COLOURS)}")
+    figure, axes = plt.subplots(
+        1, len(counts), figsize=(WIDTH, 2.6), sharey=True, layout="constrained", squeeze=False
+    )
+    for ax, (network, gaps) in zip(axes[0], counts.items(), strict=True):
+        for y, found in enumerate(gaps.values()):
+            shares = 100 * np.array([found[name] for name in names]) / sum(found.values())
+            starts = np.cumsum(shares) - shares
+            ax.barh(y, shares, left=starts, color=COLOURS, edgecolor="white", height=0.75)
+            for share, start, colour in zip(shares, starts, COLOURS, strict=False):
+                if share >= 8:
+                    ink = "white" if colour == BLUE else BLACK
+                    middle = start + share / 2
+                    ax.text(middle, y, f"{share:.0f}", ha="center", va="center", color=ink)
+        ax.set_yticks(range(len(gaps)), [GAP_LABELS[gap] for gap in gaps])
+        ax.set(title=network, xlabel="share of answers (%)", xlim=(0, 100))
+        ax.grid(visible=False)
+        ax.tick_params(axis="y", length=0)
+    axes[0, 0].invert_yaxis()
+    handles = [Patch(color=c, label=n) for c, n in zip(COLOURS, names, strict=False)]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(names))
+    return figure
+
+
+@plt.rc_context(STYLE)
+def gallery(
+    episodes: Sequence[Any], answers: Sequence[np.ndarray], titles: Sequence[str]
+) -> Figure:
+    """Episodes side by side: the support, the query with its target outlined, the answer painted.
+
+    Args:
+        episodes: as `Episode`.
+        answers: (H, W) bool each.
+        titles: above each.
+    """
+    side = WIDTH / len(episodes)
+    figure, axes = plt.subplots(
+        3, len(episodes), figsize=(WIDTH, 3 * side + 0.8), layout="constrained", squeeze=False
+    )
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
+    for column, answer, episode, title in zip(axes.T, answers, episodes, titles, strict=True):
+        picture(column[0], episode.support_images[0], title)
+        outline(column[0], episode.support_masks[0])
+        picture(column[1], episode.query_image, "")
+        outline(column[1], episode.query_mask)
+        picture(column[2], paint_prediction(episode.query_image, answer, episode.query_mask), "")
+    looks = {"hit": HIT, "false alarm": FALSE_ALARM, "missed": MISSED}
+    handles = [Patch(facecolor=c, edgecolor="0.3", label=name) for name, c in looks.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure

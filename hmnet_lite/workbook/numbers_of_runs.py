@@ -1,0 +1,99 @@
+"""The numbers of the experiments' figures, from the files that runs left in figures/experiments/.
+
+More files, more rows: after a run, `make figures` draws them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hmnet_lite.experiments.arms import ARMS, EXPERIMENTS
+from hmnet_lite.experiments.results import (
+    SHOWN,
+    Result,
+    difference,
+    gaps_of,
+    load,
+)
+
+FOLD = 0
+#: the first word of an arm's name → where figures put it, and what they add to its label
+GROUPS = {
+    "state": ("by the state alone", ""),
+    "prototype": ("one shortcut added", ", prototype"),
+    "prior": ("one shortcut added", ", prior"),
+    "shortcuts": ("both added", ""),
+    "network": ("the network as in the paper", ""),
+}
+#: questions whose answer is a difference of mIoU, by whether the support has another way
+ALONE = (
+    "listening-state", "controls-state", "qim-state", "alpha", "directions", "size", "start",
+)  # fmt: skip
+BESIDE = ("table-3", "controls", "listening-shortcuts", "listening-prior", "listening-prototype")
+
+
+def who_is_listened_to() -> dict[str, Any]:
+    """Gap to group to network to what its mixer was shown to the mIoU of every seed on fold 0."""
+    results = load()
+    panels: dict[str, Any] = {}
+    for gap in gaps_of(results):
+        panels[gap] = {}
+        for name in ARMS:
+            found = [r for r in results.get(name, ()) if r.run.fold == FOLD]
+            shown = {
+                what: values
+                for what in SHOWN
+                if (values := [m for r in found if (m := r.miou(gap, what)) is not None])
+            }
+            if shown:
+                group, label = place_of(name)
+                panels[gap].setdefault(group, {})[label] = shown
+    return panels
+
+
+def by_the_state_alone() -> dict[str, Any]:
+    """Where the state is the only way: `_differences` of `ALONE`."""
+    return _differences(ALONE, load())
+
+
+def with_and_without() -> dict[str, Any]:
+    """Beside shortcuts: `_differences` of `BESIDE`."""
+    return _differences(BESIDE, load())
+
+
+def place_of(arm: str) -> tuple[str, str]:
+    """The group in which figures show an arm, and its name there: the first experiment's label."""
+    group, more = GROUPS[arm.split("-")[0]]
+    labels = (
+        label
+        for experiment in EXPERIMENTS.values()
+        for label, shown in experiment.arms.items()
+        if shown == arm
+    )
+    return group, next(labels).removeprefix("+ ") + more
+
+
+def _differences(
+    experiments: Sequence[str], results: Mapping[str, Sequence[Result]]
+) -> dict[str, Any]:
+    """Gap to "against ..." to arm to mean, low, high in [-1, 1] and pairs of training runs."""
+    panels: dict[str, Any] = {}
+    for gap in gaps_of(results):
+        panels[gap] = {}
+        for name in experiments:
+            experiment = EXPERIMENTS[name]
+            base = results.get(experiment.arms[experiment.against], ())
+            arms = {}
+            for label, arm in experiment.arms.items():
+                found = difference(results.get(arm, ()), base, gap, fold=FOLD)
+                if label != experiment.against and found:
+                    arms[label.removeprefix("+ ")] = {
+                        "mean": found.mean, "low": found.low, "high": found.high,
+                        "seeds": found.runs,
+                    }  # fmt: skip
+            if arms:
+                where = name.removeprefix("listening-") if name in BESIDE[2:] else ""
+                group = f"against {experiment.against}" + (f", {where}" if where else "")
+                panels[gap][group] = arms
+    return panels
