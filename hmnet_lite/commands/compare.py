@@ -66,7 +66,7 @@ def run(options: Options, command: str) -> None:
     """
     config, budget = picked(HMNetConfig, options), picked(TrainConfig, options)
     protocol = picked(Protocol, options, dataset="emoji", seed=options.seed_test)
-    data.check_lite_size(protocol.image_size)
+    data.check_lite_size(protocol.image_size, config)
     check_episodes(options.training_episodes, budget)
     if len(set(options.seeds)) != len(options.seeds) or not options.seeds:
         raise ValueError(f"--seeds {options.seeds}; expected different ones, at least one")
@@ -84,6 +84,7 @@ def run(options: Options, command: str) -> None:
     for key in there:
         network, how = wanted[key]
         refuse_another(paths[key], {**fields, **how.deciding(), **network.to_dict()})
+    classes = protocol.build().classes  # refuses what cannot be tested, before anything is trained
     source = recipes.training_source(protocol, options.training_episodes)
     for key in there:
         refuse_another(paths[key], {"training": source.fingerprint})
@@ -93,7 +94,7 @@ def run(options: Options, command: str) -> None:
                 *wanted[method, seed], protocol, path, episodes=options.training_episodes,
                 source=source, resume=True, method=method,
             )  # fmt: skip
-    report = Report(protocol.build().classes)
+    report = Report(classes)
     runs = [{"method": m, "seed": s, **zoo.facts(path)} for (m, s), path in paths.items()]
     report.training = {"episodes": options.training_episodes, "runs": runs}
     networks = {key: zoo.load(path) for key, path in paths.items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 from hmnet_lite.data.emoji.protocol import Protocol
 from hmnet_lite.data.photos.protocol import PHOTO_DATASETS, PhotoProtocol
+from hmnet_lite.mamba.config import MixerConfig
 
 DATASETS = ("emoji", *PHOTO_DATASETS)
 LITE_SIZE = 256  # HMNet-lite's own image size: its sides must be multiples of 16
@@ -71,7 +72,14 @@ def photo_protocol(options: Any, **values: Any) -> PhotoProtocol:
     return protocol
 
 
-def check_lite_size(size: int) -> None:
-    """HMNet-lite's squares. Raises ValueError."""
+def check_lite_size(size: int, *configs: object) -> None:
+    """HMNet-lite's squares, and the maps that these networks read in them. Raises ValueError."""
     if size % 16:
         raise ValueError(f"--image-size {size}; HMNet-lite expects a multiple of 16")
+    recaps = [c for c in configs if isinstance(c, MixerConfig) and c.depth]
+    ratio = max((c.recap_ratio for c in recaps), default=1)
+    if ratio > size // 16:
+        raise ValueError(
+            f"a recap ratio of {ratio} cuts the map in more patches a side than it has pixels, "
+            f"{size // 16} for --image-size {size}; expected at most that"
+        )

@@ -142,6 +142,7 @@ def _on_emoji(paths: list[Path], options: Options, command: str) -> None:
         protocol.build().classes, support_annotation=options.support_annotation or "mask"
     )
     models = {key: zoo.load(path) for key, path in networks.items()}
+    data.check_lite_size(protocol.image_size, *(model.config for model in models.values()))
     report.training = {"runs": [{"method": m, "seed": s, **zoo.facts(path)}
                                 for (m, s), path in networks.items()]}  # fmt: skip
     gaps = options.gaps or GAPS

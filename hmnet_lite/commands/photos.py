@@ -28,6 +28,8 @@ def evaluate_on_photos(path: Path, options: Any, command: str) -> None:
     if ours:
         data.check_lite_size(protocol.image_size)
     model = _load(path, ours, protocol, options.backbone)
+    if ours:
+        data.check_lite_size(protocol.image_size, model.config)
     on_bad = options.on_bad_image or "stop"
     episodes = Readable(protocol.build(options.root, on_bad=on_bad), on_bad)
 

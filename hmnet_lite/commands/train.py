@@ -85,7 +85,7 @@ def run(options: Options, command: str) -> None:
             raise ValueError("--all-classes is for the emoji; photographs: leave out --fold")
         size = {} if options.image_size else {"image_size": data.LITE_SIZE}
         protocol = data.photo_protocol(options, **size)
-    data.check_lite_size(protocol.image_size)
+    data.check_lite_size(protocol.image_size, config)
     left = RunFolder(options.out.with_suffix(".run"), budget.keep, {}).unfinished()
     if left and not options.resume:
         raise ValueError(

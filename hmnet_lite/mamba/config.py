@@ -11,6 +11,8 @@ from hmnet_lite.scan.backends import BACKENDS
 Srm = Literal["recap", "basic", "off"]
 Qim = Literal["shared", "own", "off"]
 Directions = Literal[1, 2, 4]
+#: what a network of this kind can be built with, far beyond what any has had
+SIZES = {"dim": (1, 16_384), "depth": (0, 1_024), "state": (1, 1_024), "recap_ratio": (1, 1_024)}
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,9 @@ class MixerConfig:
     backend: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.dim < 1 or self.depth < 0 or self.state < 1 or self.recap_ratio < 1:
-            raise ValueError(
-                f"dim={self.dim}, depth={self.depth}, state={self.state}, "
-                f"recap_ratio={self.recap_ratio}: expected dim, state and recap_ratio of at least "
-                "1 and depth of at least 0"
-            )
+        for name, (least, most) in SIZES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name}={getattr(self, name)}; expected {least} to {most:,}")
         choices = dict(srm=get_args(Srm), qim=get_args(Qim), directions=get_args(Directions))
         for name, known in (choices | dict(backend=("auto", *BACKENDS))).items():
             if getattr(self, name) not in known:

@@ -11,6 +11,7 @@ from typing import Any
 SCHEDULES = ("cosine", "poly", "constant")
 PRECISIONS = ("no", "bf16", "fp16")
 OPTIMISERS = ("adamw", "sgd", "published")
+MOST = 10**9  # steps, and what is counted in them: more is a slip of the keyboard
 STEPS = 2500  # the budget where none is given
 #: fields that say how a run is kept and watched; another value gives the same weights
 _WATCHING = ("checkpoint_every", "keep", "workers")
@@ -72,17 +73,18 @@ class TrainConfig:
             )
         if self.minutes is None:
             object.__setattr__(self, "steps", STEPS if self.steps is None else self.steps)
-            self._integer("steps", 1)
+            self._integer("steps", 1, MOST)
         else:
-            self._number("minutes", above=0)
-        for name, least in (
-            ("batch", 1), ("seed", 0), ("patience", 1), ("checkpoint_every", 1), ("keep", 1),
-            ("workers", 0),
+            self._number("minutes", above=0, below=1e7)
+        for name, least, most in (
+            ("batch", 1, 65_536), ("seed", 0, 2**63 - 1), ("patience", 1, MOST),
+            ("checkpoint_every", 1, MOST), ("keep", 1, MOST), ("workers", 0, 1_024),
         ):  # fmt: skip
-            self._integer(name, least)
-        for name in ("learning_rate", "sgd_learning_rate", "clip"):
-            self._number(name, above=0)
-        self._number("weight_decay", least=0)
+            self._integer(name, least, most)
+        for name in ("learning_rate", "sgd_learning_rate"):
+            self._number(name, above=0, below=1e3)
+        self._number("clip", above=0)
+        self._number("weight_decay", least=0, below=1e3)
         for name in ("momentum", "warm_up"):
             self._number(name, least=0, below=1)
         if self.ema is not None:
@@ -113,7 +115,7 @@ class TrainConfig:
             return climb * (1 - done) ** 0.9
         return climb * 0.5 * (1 + math.cos(math.pi * done))
 
-    def _integer(self, name: str, least: int) -> None:
+    def _integer(self, name: str, least: int, most: int) -> None:
         value = getattr(self, name)
         try:
             if isinstance(value, bool):
@@ -121,8 +123,9 @@ class TrainConfig:
             number = operator.index(value)
         except TypeError:
             raise TypeError(f"{name} is {value!r}; expected an integer") from None
-        if number < least:
-            raise ValueError(f"{name} is {number}; expected at least {least}")
+        if not least <= number <= most:
+            limit = f"at least {least}" if number < least else f"at most {most:,}"
+            raise ValueError(f"{name} is {number}; expected {limit}")
         object.__setattr__(self, name, number)
 
     def _number(self, name: str, *, least=None, above=None, below=None) -> None:
@@ -137,5 +140,5 @@ class TrainConfig:
         )
         if wrong:
             limits = [f"at least {least}" if least is not None else f"more than {above}"]
-            limits += [f"less than {below}"] if below is not None else []
+            limits += [f"less than {below:,g}"] if below is not None else []
             raise ValueError(f"{name} is {value}; expected a number, {' and '.join(limits)}")

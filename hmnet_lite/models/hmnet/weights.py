@@ -276,7 +276,7 @@ def _mixer_sizes(given: Mapping[str, Tensor], total: int) -> tuple[int, int, int
     depth = 1 + max((_block_index(name) for name in given), default=-1)
     first = given.get("mamba.layers.0.blocks.0.self_attention.A_logs")
     norm = given.get("mamba.norm.weight")
-    if depth == 0 or first is None or norm is None or first.ndim != 2 or norm.ndim != 1:
+    if not 0 < depth <= total or first is None or norm is None or first.ndim != 2 or norm.ndim != 1:
         raise CheckpointMismatch(
             f"no published mixer among the {total} names given; expected names such as "
             "'mamba.layers.0.blocks.0.self_attention.A_logs' and 'mamba.norm.weight' (for a "
@@ -305,9 +305,23 @@ def _fill(module: nn.Module, given: dict[str, Tensor], names: dict[str, str], wh
             f"{_listed(sorted(unexpected))}, misshapen {_listed(shapes)}",
             missing, unexpected, misshapen,
         )  # fmt: skip
+    if unusable := sorted(p for p, ours in names.items() if not _usable(given[p], own[ours])):
+        raise CheckpointMismatch(
+            f"{what} would get weights that are no finite real numbers: {_listed(unusable)}; "
+            "download the file again"
+        )
     with torch.no_grad():
         for published, ours in names.items():
             own[ours].copy_(given[published].reshape(own[ours].shape))
+
+
+def _usable(given: Tensor, ours: Tensor) -> bool:
+    """Whether it holds numbers of the kind that is needed, all of them finite."""
+    if given.is_meta or given.is_complex() or given.is_sparse or given.is_quantized:
+        return False
+    if not ours.is_floating_point():
+        return True
+    return given.is_floating_point() and bool(given.to(ours.dtype).isfinite().all())
 
 
 def _listed(names: list[str]) -> str:
@@ -331,4 +345,4 @@ def _mixer_names(depth: int) -> dict[str, str]:
 def _block_index(name: str) -> int:
     """The block a published name belongs to, or -1."""
     parts = name.split(".")
-    return int(parts[4]) if parts[1:4:2] == ["layers", "blocks"] and parts[4].isdigit() else -1
+    return int(parts[4]) if parts[1:4:2] == ["layers", "blocks"] and parts[4].isdecimal() else -1

@@ -131,3 +131,25 @@ def test_missing_unexpected_and_misshapen_names_are_named():
         mixer_from_state_dict(weights | {gone: torch.zeros(3)})
     with pytest.raises(ValueError, match=r"no published mixer"):
         mixer_from_state_dict({"layer0.0.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x * float("nan"),
+        lambda x: x.int(),
+        lambda x: x.to(torch.complex64),
+        lambda x: x.to("meta"),
+        lambda x: x.double() + 1e300,  # no float32
+    ],
+)
+def test_weights_that_are_no_numbers_of_a_network_are_named(change):
+    weights, name = weights_of(), "mamba.layers.0.blocks.1.ln_1.bias"
+    with pytest.raises(ValueError, match=rf"no finite real numbers: {name}"):
+        mixer_from_state_dict(weights | {name: change(weights[name])})
+
+
+@pytest.mark.parametrize("block", ["999999999", "²"])
+def test_a_name_cannot_ask_for_blocks_without_end(block):
+    with pytest.raises(ValueError, match=r"no published mixer|unexpected"):
+        mixer_from_state_dict(weights_of() | {f"mamba.layers.0.blocks.{block}.x": torch.zeros(1)})
