@@ -79,7 +79,7 @@ def test_a_network_is_not_tested_on_the_fold_it_was_trained_on(tmp_path, capsys)
 
 def test_evaluate_one_s_own_pictures_past_a_broken_one(tmp_path, own, monkeypatch, capsys):
     model = ByColour()
-    model.backbone = HMNet(TINY).backbone
+    model.backbone, model.config = HMNet(TINY).backbone, TINY
     monkeypatch.setattr(zoo, "load", lambda _: model)
     path = str(save_checkpoint(HMNet(TINY), tmp_path / "net.safetensors", classes=["cup"]))
     asked = ["evaluate", "--checkpoint", path, "--dataset", "folder", "--root", str(own)]
