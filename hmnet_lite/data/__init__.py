@@ -1,4 +1,7 @@
-"""Datasets: each gives `Episode` objects, a query to segment and supports that show what."""
+"""Datasets: each gives `Episode` objects, a query to segment and supports that show what.
+
+`EmojiReferring` and `ReferPhotos` give pictures with sentences instead.
+"""
 
 from importlib import import_module
 
@@ -6,10 +9,12 @@ from hmnet_lite.data.episode import Episode
 
 _MODULES = {
     "EmojiEpisodes": "emoji.dataset",
+    "EmojiReferring": "emoji.referring.dataset",
     "PascalEpisodes": "photos.pascal",
     "CocoEpisodes": "photos.coco",
     "FSSEpisodes": "photos.fss",
     "FolderEpisodes": "photos.folder",
+    "ReferPhotos": "photos.refer",
 }
 __all__ = ["Episode", *_MODULES]
 
