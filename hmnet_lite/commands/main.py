@@ -22,6 +22,7 @@ COMMANDS = {
     "segment": "masks for pictures of your own, from one example or a few",
     "check": "pictures and masks in a folder: what is there, and what is odd about it",
     "train": "train a network and save it; --resume goes on with one that was stopped",
+    "train-published": "train the published HMNet on photographs, as in the paper",
     "evaluate": "test a saved network on classes it has not seen",
     "compare": "train with and without Mamba, test both",
     "info": "this machine, the backends, models and data found on it",
@@ -49,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if command not in COMMANDS:
             raise ValueError(f"there is no such command; expected one of {', '.join(COMMANDS)}")
-        module = import_module(f"hmnet_lite.commands.{command}")
+        module = import_module(f"hmnet_lite.commands.{command.replace('-', '_')}")
         from hmnet_lite.commands.options import read
 
         module.run(read(module.Options, rest, program), shlex.join(["hmnet", *words]))

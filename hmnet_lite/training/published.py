@@ -14,6 +14,7 @@ cross-entropy and Dice of the few-shot answer alone; (1 - done)^0.9; 1e-4; 0.9.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def train_base(
     root: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    budget: TrainConfig | None = None,
+    budget: TrainConfig | Mapping[str, Any] | None = None,
     imagenet: str | os.PathLike[str] | None = None,
     finetune: bool = True,
     resume: bool = False,
@@ -159,7 +160,7 @@ def train_base(
             protocol's base classes.
         protocol, root: the data set.
         out: the file to write: backbone and base learner.
-        budget: `base_recipe` when None.
+        budget: a config, or the fields in which it is not `base_recipe`'s; None: none.
         imagenet: weights of the backbone in torchvision's format; None: random ones, which only
             serve tests.
         finetune: whether the backbone learns as well.
@@ -172,7 +173,8 @@ def train_base(
     out = check_output(out)
     source = LiveLabels(protocol.training(1, root, progress=progress))
     _check_classes(config, source.classes)
-    budget = budget or base_recipe(protocol, source.round)
+    if not isinstance(budget, TrainConfig):
+        budget = base_recipe(protocol, source.round, **budget or {})
     model = _fresh(config, budget.seed, imagenet)
     stage = BaseStage(model, finetune)
     trainer = Trainer(stage, source, budget, loss=base_loss, folder=out.with_suffix(".run"),
@@ -193,7 +195,7 @@ def train_published(
     *,
     base: str | os.PathLike[str] | None = None,
     imagenet: str | os.PathLike[str] | None = None,
-    budget: TrainConfig | None = None,
+    budget: TrainConfig | Mapping[str, Any] | None = None,
     leave_out: bool = True,
     resume: bool = False,
     progress: bool = True,
@@ -203,7 +205,8 @@ def train_published(
     Args:
         base: what `train_base` wrote; None: a random base learner, which only serves tests.
         leave_out: see `published_loss`.
-        config, protocol, root, out, imagenet, budget, resume, progress: see `train_base`.
+        budget: as in `train_base`, of `published_recipe`.
+        config, protocol, root, out, imagenet, resume, progress: see `train_base`.
 
     Raises:
         see `train_base`.
@@ -211,7 +214,8 @@ def train_published(
     out = check_output(out)
     source = LivePhotos(protocol.training(1, root, progress=progress))
     _check_classes(config, source.classes)
-    budget = budget or published_recipe(protocol, source.round)
+    if not isinstance(budget, TrainConfig):
+        budget = published_recipe(protocol, source.round, **budget or {})
     model = _fresh(config, budget.seed, imagenet)
     if base is not None:
         load_base(model, base)
