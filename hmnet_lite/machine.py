@@ -63,6 +63,52 @@ def median_seconds(
     return {name: statistics.median(turns) for name, turns in times.items()}
 
 
+def captured(model: Callable[..., torch.Tensor], *examples: torch.Tensor) -> Callable:
+    """A model's forward as one CUDA graph: launched at once, however many kernels it has.
+
+    At batch 1 a network of small kernels waits for its launches, not for its work. What is captured
+    is what the examples' shapes, dtypes and the model's weights' places in memory lead to; weights
+    may change in place. Without gradients.
+
+    Args:
+        model: called with tensors, returns one tensor; looks at no value on the way.
+        examples: CUDA tensors as it will be called with.
+
+    Returns:
+        a function of the same arguments that returns a tensor of its own at each call.
+
+    Raises:
+        ValueError: examples that are not on a GPU; at a call, tensors of another shape or dtype.
+    """
+    if not examples or any(not x.is_cuda for x in examples):
+        raise ValueError(
+            "captured needs example tensors on a CUDA device: graphs are CUDA's; on a CPU call the "
+            "model itself"
+        )
+    static = [x.clone() for x in examples]
+    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.inference_mode():
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # compiles, and fills what is remembered between calls
+                model(*static)
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.cuda.graph(graph):
+            result = model(*static)
+
+    @torch.inference_mode()
+    def replay(*given: torch.Tensor) -> torch.Tensor:
+        kinds = [[(tuple(x.shape), x.dtype) for x in some] for some in (given, static)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(f"captured for {kinds[1]}, called with {kinds[0]}: capture again")
+        for place, x in zip(static, given, strict=True):
+            place.copy_(x)
+        graph.replay()
+        return result.clone()
+
+    return replay
+
+
 @dataclass(frozen=True)
 class Timeline:
     """Memory that torch held during a run, over time; 0 s and 0 bytes when it began.

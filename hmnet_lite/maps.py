@@ -86,6 +86,16 @@ def reading_order(height: int, width: int, ratio: int = 1) -> Tensor:
     return lines[lines > 0].view(DIRECTIONS, -1) - 1
 
 
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # or what an evaluation asked for first, training could not use
+def reading_order_on(
+    device: torch.device, directions: int, height: int, width: int, ratio: int = 1
+) -> Tensor:
+    """`reading_order` of the first directions on a device: the same tensor at every call, so that
+    it is copied once and looked at once."""
+    return reading_order(height, width, ratio)[:directions].to(device)
+
+
 def reading_times(order: np.ndarray) -> np.ndarray:
     """(length,) cells in reading order → (length,) the time at which each cell is read, from 0."""
     times = np.empty(len(order), dtype=int)

@@ -2,7 +2,8 @@
 
 `selective_scan_cpu` and, for images, `map_scan_cpu` need numba (imported at the first call,
 compiled once and cached);
-`hmnet_kernels.gpu.scan.selective_scan_triton` is the same for GPUs and needs triton;
+`hmnet_kernels.gpu.scan.selective_scan_triton` and `hmnet_kernels.gpu.map_scan.map_scan_triton` are
+the same for GPUs and need triton (README.md beside this file explains them);
 `python -m hmnet_kernels.bench` times them beside other people's.
 """
 

@@ -1,5 +1,6 @@
 """The argument checks that every kernel shares: errors name the argument and the mend."""
 
+import torch
 from torch import Tensor
 
 
@@ -28,12 +29,7 @@ def check_arguments(
     tensors |= {"initial_state": initial_state, "recap[0]": P, "recap[1]": S}
     given = {name: t for name, t in tensors.items() if t is not None}
     for name, t in given.items():
-        if t.dtype not in dtypes or t.device.type != device:
-            raise TypeError(
-                f"{name} is {t.dtype} on {t.device}; this kernel needs "
-                f"{' or '.join(map(str, dtypes))} on {device}: "
-                f"convert with {name}.float().to('{device}'), or use another backend"
-            )
+        _check_kind(name, t, dtypes, device)
     if u.ndim != 3 or A.ndim != 2 or B.ndim != 4:
         raise ValueError(
             "expected u (batch, channels, length), A (channels, state) and B (batch, groups, "
@@ -60,6 +56,81 @@ def check_arguments(
     if segment is not None and segment < 1:
         raise ValueError(f"segment is {segment}, expected at least 1 step between recaps")
     return list(tensors.values())
+
+
+def _check_kind(name: str, t: Tensor, dtypes: tuple, device: str) -> None:
+    if t.dtype not in dtypes or t.device.type != device:
+        raise TypeError(
+            f"{name} is {t.dtype} on {t.device}; this kernel needs "
+            f"{' or '.join(map(str, dtypes))} on {device}: "
+            f"convert with {name}.float().to('{device}'), or use another backend"
+        )
+
+
+MAP_SHAPES = {
+    "u": "batch pixels channels",
+    "low_rank": "batch directions pixels rank",
+    "delta_weight": "lines rank",
+    "A": "lines state",
+    "B": "batch directions pixels state",
+    "C": "batch directions pixels state",
+    "D": "lines",
+    "delta_bias": "lines",
+    "recap[0]": "batch lines state",
+    "recap[1]": "batch lines state",
+}
+
+
+def check_map_arguments(tensors: dict[str, Tensor | None], *, dtypes: tuple, device: str) -> None:
+    """Dtypes, the device, and the shapes that u, low_rank and A call for.
+
+    Raises as `check_arguments`.
+    """
+    given = {name: t for name, t in tensors.items() if t is not None}
+    for name, t in given.items():
+        _check_kind(name, t, dtypes, device)
+        words = MAP_SHAPES[name].split()
+        if t.ndim != len(words):
+            raise ValueError(f"{name} has shape {tuple(t.shape)}, expected ({', '.join(words)})")
+    (batch, pixels, channels), (_, directions, _, rank) = given["u"].shape, given["low_rank"].shape
+    sizes = dict(batch=batch, pixels=pixels, channels=channels, directions=directions)
+    sizes |= dict(lines=directions * channels, state=given["A"].shape[1], rank=rank)
+    for name, t in given.items():
+        words = MAP_SHAPES[name].split()
+        expected = tuple(sizes[word] for word in words)
+        if tuple(t.shape) != expected:
+            raise ValueError(
+                f"{name} has shape {tuple(t.shape)}, expected ({', '.join(words)}) = {expected} "
+                f"to match u {tuple(given['u'].shape)}, low_rank "
+                f"{tuple(given['low_rank'].shape)} and A {tuple(given['A'].shape)}"
+            )
+    if ("recap[0]" in given) != ("recap[1]" in given):
+        raise ValueError("recap is a pair (P, S); give both or neither")
+
+
+def check_order(order: Tensor, starts: Tensor, directions: int, pixels: int) -> None:
+    """The kernels check no bounds, so a wrong order must not reach them; ValueError for one."""
+    if order.dtype != torch.int64 or tuple(order.shape) != (directions, pixels):
+        raise ValueError(
+            f"order is {order.dtype} {tuple(order.shape)}, expected int64 (directions, pixels) = "
+            f"({directions}, {pixels})"
+        )
+    if not torch.equal(
+        order.sort(dim=1).values, torch.arange(pixels, device=order.device).expand(directions, -1)
+    ):
+        raise ValueError(f"order must name each of the {pixels} pixels once in every direction")
+    steps = starts.diff(dim=-1)
+    fits = starts.dtype == torch.int64 and starts.ndim == 2 and len(starts) == directions
+    if (
+        not fits
+        or (starts[:, 0] != 0).any()
+        or (starts[:, -1] != pixels).any()
+        or (steps < 0).any()
+    ):
+        raise ValueError(
+            f"starts is {starts.dtype} {tuple(starts.shape)}, expected int64 (directions, "
+            f"segments + 1), rising from 0 to {pixels} in each of the {directions} directions"
+        )
 
 
 def refuse_twice(ctx, *gradients) -> None:

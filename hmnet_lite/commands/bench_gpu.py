@@ -1,8 +1,12 @@
 """Times on a GPU, one command: `make bench-gpu`. Blocks, attention, episodes, training steps.
 
-Medians of device events in one process, at most a few minutes; a JSON with card, versions and date.
-Scans by themselves are timed by `python -m hmnet_kernels.bench --device cuda`. With
-`--device cpu --small` the same code runs on a CPU, to see that it works.
+Medians of device events in one process; a JSON with card, versions and date, and a plot. It stops
+measuring when its time is over and says what it left out, as it says what is not installed. Scans
+by themselves are timed by `python -m hmnet_kernels.bench --device cuda`. With `--device cpu
+--small` the same code runs on a CPU, to see that it works.
+
+A hybrid block is timed as blocks are (Triton's kernels reading the map), and literally, SRM as the
+paper words it, on mamba-ssm's kernel where that is installed and on Triton's.
 """
 
 from __future__ import annotations
@@ -12,28 +16,43 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
+from hmnet_kernels.bench.references import MAMBA_SSM_BUILD
+from hmnet_lite.commands.bench import LiteralBlock
 from hmnet_lite.files import write_json
-from hmnet_lite.machine import made_on
+from hmnet_lite.machine import captured, made_on
 from hmnet_lite.mamba.blocks import HybridMambaBlock
 from hmnet_lite.models.backbones import Features
 from hmnet_lite.models.features import Batch
 from hmnet_lite.models.hmnet.model import PublishedConfig, PublishedHMNet
 from hmnet_lite.models.lite import HMNet, HMNetConfig
+from hmnet_lite.scan.backends import compiled_scan, why_not
 from hmnet_lite.training.losses import episode_loss
 
+SECONDS = 300.0  # of the whole; the scans, timed before, have the rest of eight minutes
 SIDES, BATCHES, IMAGE_SIZES = (32, 64, 80, 140, 256), (1, 8), (473, 633, 793, 953, 1113)
 LARGEST = 8 * 140**2  # pixels of a batch: more does not fit the smaller cards
 
 
 def clocked(run: Callable[[], object], device: str, rounds: int) -> dict[str, float | None]:
-    """Median milliseconds of a call, after three to warm up, and on a GPU the memory it adds."""
-    for _ in range(3):
+    """Median milliseconds of a call, after some to warm up, and on a GPU the memory it adds.
+
+    A slow call is made less often: two seconds of calls are enough.
+    """
+    begin = time.perf_counter()
+    run()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    if time.perf_counter() - begin < 0.5:
         run()
+        run()
+    begin = time.perf_counter()
     times, peak = [], None
     if device == "cuda":
         torch.cuda.synchronize()
@@ -46,6 +65,8 @@ def clocked(run: Callable[[], object], device: str, rounds: int) -> dict[str, fl
             end.record()
             end.synchronize()
             times.append(start.elapsed_time(end))
+            if time.perf_counter() - begin > 2:
+                break
         peak = (torch.cuda.max_memory_allocated() - before) / 2**20
     else:
         for _ in range(rounds):
@@ -55,54 +76,104 @@ def clocked(run: Callable[[], object], device: str, rounds: int) -> dict[str, fl
     return {"milliseconds": statistics.median(times), "peak_megabytes": peak}
 
 
-def blocks(device: str, rounds: int, sides, dim: int) -> dict:
+class Clock:
+    """`clocked`, until the time is over; then, and where memory is short, a word of why not."""
+
+    def __init__(self, device: str, rounds: int, seconds: float = SECONDS):
+        self.device, self.rounds, self.end = device, rounds, time.perf_counter() + seconds
+        self.left_out: dict[str, str] = {}
+
+    def __call__(self, row: dict, name: str, run: Callable[[], object], what: str) -> None:
+        if time.perf_counter() > self.end:
+            self.left_out[f"{what}, {name}"] = "the time was over"
+            return
+        try:
+            row[name] = clocked(run, self.device, self.rounds)
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            self.left_out[f"{what}, {name}"] = "it needs more memory than there is"
+
+
+def block_kinds(dim: int, device: str, clock: Clock) -> dict[str, HybridMambaBlock]:
+    """The hybrid block, each way that can be had here, with the same weights."""
+    torch.manual_seed(0)
+    found = {"fused": HybridMambaBlock(dim)}
+    for name in ("mamba_ssm", "triton"):
+        missing = why_not(name, torch.empty(1, 1, 1, device=device))
+        if missing:
+            how = f"; {MAMBA_SSM_BUILD}" if name == "mamba_ssm" else ""
+            clock.left_out[f"literal on {name}"] = missing + how
+            continue
+        scan = partial(_y_alone, compiled_scan(name))
+        found[f"literal on {name}"] = LiteralBlock(dim, literal=scan)
+    for block in found.values():
+        block.load_state_dict(found["fused"].state_dict())
+    return {name: block.to(device) for name, block in found.items()}
+
+
+def _y_alone(scan, u, delta, A, B, C, D):
+    return scan(u, delta, A, B, C, D, None, delta_bias=None, delta_softplus=False,
+                return_last_state=False)  # fmt: skip
+
+
+def blocks(clock: Clock, sides, dim: int) -> dict:
     """The hybrid block and attention over the same pixels: forward, and with backward."""
-    result = {}
-    for side in sides:
-        for batch in BATCHES:
-            if batch * side**2 > LARGEST:
-                continue
-            torch.manual_seed(0)
-            block = HybridMambaBlock(dim).to(device)
-            maps = [torch.randn(batch, side, side, dim, device=device) for _ in range(2)]
-            tokens = [torch.randn(batch, 8, side**2, 2 * dim // 8, device=device) for _ in range(3)]
+    device, result = clock.device, {}
+    kinds = block_kinds(dim, device, clock)
+    for batch, side in product(BATCHES, sides):
+        if batch * side**2 > LARGEST:
+            continue
+        what = f"{side} × {side}, batch {batch}"
+        row = result[what] = {}
+        maps = [torch.randn(batch, side, side, dim, device=device) for _ in range(2)]
+        for name, block in kinds.items():
 
             def both(block=block, maps=maps):
                 leaves = [x.detach().requires_grad_() for x in maps]
                 sum(y.sum() for y in block(*leaves)).backward()
 
-            row = {"forward + backward": clocked(both, device, rounds)}
+            clock(row, f"{name}, forward + backward", both, what)
             with torch.inference_mode():
-                row["forward"] = clocked(lambda b=block, m=maps: b(*m), device, rounds)
-                for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-                    qkv = [x.to(dtype) for x in tokens]
-                    row[f"attention, {name}"] = clocked(
-                        lambda x=qkv: F.scaled_dot_product_attention(*x), device, rounds
-                    )
-            result[f"{side} × {side}, batch {batch}"] = row
+                clock(row, f"{name}, forward", lambda b=block, m=maps: b(*m), what)
+        with torch.inference_mode():
+            if device == "cuda":
+                query = captured(lambda q, s, b=kinds["fused"]: b(q, s)[0], *maps)
+                clock(row, "fused, forward, captured", lambda q=query, m=maps: q(*m), what)
+            tokens = [torch.randn(batch, 8, side**2, 2 * dim // 8, device=device) for _ in range(3)]
+            for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+                qkv = [x.to(dtype) for x in tokens]
+                clock(row, f"attention, {name}", lambda x=qkv: F.scaled_dot_product_attention(*x),
+                      what)  # fmt: skip
     return result
 
 
-def episodes(device: str, rounds: int, sizes, **options) -> dict:
+def episodes(clock: Clock, sizes, **options) -> dict:
     """One episode of the published network against the picture's side (the paper's Table 9)."""
-    result = {}
+    device, result = clock.device, {}
     for size in sizes:
         config = PublishedConfig(image_size=size, maps=-(-size // 8), **options)
         model = PublishedHMNet(config).to(device).eval()
         pictures = torch.rand(2, 1, 3, size, size, device=device)
         masks = torch.zeros(1, 1, size, size, device=device)
         masks[..., : size // 2, : size // 2] = 1
+        given = (pictures[0], pictures[1][:, None], masks)
         for name, mixed in (("float32", False), ("bfloat16", True)):
             with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=mixed):
-                result[f"{size} px, {name}"] = clocked(
-                    lambda m=model, p=pictures, k=masks: m(p[0], p[1][:, None], k), device, rounds
-                )
+                what = f"{size} px, {name}"
+                clock(result, what, lambda m=model, x=given: m(*x), "an episode")
+                if device == "cuda":
+                    try:
+                        whole = captured(model, *given)
+                    except RuntimeError as error:  # something on the way looks at a value
+                        clock.left_out[f"{what}, captured"] = str(error).splitlines()[0]
+                        continue
+                    clock(result, f"{what}, captured", lambda m=whole, x=given: m(*x), "an episode")
     return result
 
 
-def training(device: str, rounds: int) -> dict:
+def training(clock: Clock) -> dict:
     """Steps a second of HMNet-lite at batch 8, data never waited for, with and without Mamba."""
-    result = {}
+    device, result = clock.device, {}
     batch = Batch(
         Features(torch.randn(8, 40, 32, 32), torch.randn(8, 384, 16, 16)),
         torch.randn(8, 1, 384, 16, 16),
@@ -123,9 +194,35 @@ def training(device: str, rounds: int) -> dict:
             episode_loss(model, batch)[0].backward()
             optimiser.step()
 
-        row = clocked(step, device, rounds)
-        result[name] = {**row, "steps_a_second": 1000 / row["milliseconds"]}
+        clock(result, name, step, "training")
+        if name in result:
+            result[name]["steps_a_second"] = 1000 / result[name]["milliseconds"]
     return result
+
+
+def draw(result: dict, path: Path) -> None:
+    """Milliseconds of the block and of attention against pixels, one panel a batch."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    panels = figure.subplots(1, len(BATCHES), sharey=True)
+    for panel, batch in zip(panels, BATCHES, strict=True):
+        lines: dict[str, list[tuple[int, float]]] = {}
+        for what, row in result["blocks"].items():
+            side, _, rest = what.partition(" × ")
+            if rest.endswith(f"batch {batch}"):
+                for name, found in row.items():
+                    lines.setdefault(name, []).append((int(side) ** 2, found["milliseconds"]))
+        for name, points in lines.items():
+            style = "--" if "backward" in name else ":" if "attention" in name else "-"
+            panel.plot(*zip(*points, strict=True), style, marker="o", ms=3, label=name)
+        panel.set(xscale="log", yscale="log", xlabel="pixels", title=f"batch {batch}")
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("milliseconds")
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside right upper", fontsize=7)
+    figure.suptitle(f"Hybrid block, {result['made']['gpu'] or 'CPU (a dry run)'}", fontsize=10)
+    figure.savefig(path, dpi=110)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -144,22 +241,28 @@ def main(words: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    on = (chosen.device, chosen.rounds)
-    small = chosen.small
-    result = {
-        "made": made_on(),
-        "blocks": blocks(*on, (16,) if small else SIDES, 32 if small else 256),
-        "training": training(*on),
-        "episodes": episodes(*on, (97,), depth=2, dim=32) if small else episodes(*on, IMAGE_SIZES),
-    }
+    clock, small = Clock(chosen.device, chosen.rounds), chosen.small
+    result = {"made": made_on()}
+    result["blocks"] = blocks(clock, (16,) if small else SIDES, 32 if small else 256)
+    result["training"] = training(clock)
+    sizes, options = ((97,), dict(depth=2, dim=32)) if small else (IMAGE_SIZES, {})
+    result["episodes"] = episodes(clock, sizes, **options)
+    result["left_out"] = clock.left_out
     for part in ("blocks", "training", "episodes"):
         print(f"\n{part}: milliseconds")
         for name, row in result[part].items():
             rows = row if "milliseconds" not in row else {"": row}
             said = (f"{k} {v['milliseconds']:.2f}".strip() for k, v in rows.items())
             print(f"  {name:<28}{'   '.join(said)}")
+    for what, why in clock.left_out.items():
+        print(f"not here: {what}: {why}")
     name = (result["made"]["gpu"] or "cpu").lower().replace(" ", "_")
-    print(f"\nwritten: {write_json(chosen.out / f'bench_{name}.json', result)}")
+    path = write_json(chosen.out / f"bench_{name}.json", result)
+    try:
+        draw(result, path.with_suffix(".png"))
+    except ImportError as missing:
+        print(f"no plot: {missing}", file=sys.stderr)
+    print(f"\nwritten: {path}")
     return 0
 
 

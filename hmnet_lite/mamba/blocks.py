@@ -27,6 +27,7 @@ from hmnet_lite.mamba.hybrid import intercept
 from hmnet_lite.mamba.ssm import SSM, MapReading
 from hmnet_lite.maps import patch_size, resize
 from hmnet_lite.record import begin_block, record_block
+from hmnet_lite.scan.map_scan import intercepts_maps
 
 
 class MambaBlock(nn.Module):
@@ -165,9 +166,12 @@ class HybridMambaBlock(MambaBlock):
         if self.config.detach_support_state:
             met_state = met_state.detach()
         ssm = self.ssm if self.config.qim == "shared" else self.ssm_qim
-        u, delta, A, B, C, D = ssm(rearrange(query_small, "b c h w -> b 1 c (h w)"))
-        skip = D[0] if self.config.published_skip else D
-        y = intercept(u, delta, A, B[:, 0], C[:, 0], skip, met_state)
+        skip = ssm.D[0, 0] if self.config.published_skip else ssm.D[0]
+        if intercepts_maps(query_small, self.config.backend):
+            y = ssm.read(query_small, directions=1).intercept_in_place(met_state, skip).mT
+        else:
+            u, delta, A, B, C, _ = ssm(rearrange(query_small, "b c h w -> b 1 c (h w)"))
+            y = intercept(u, delta, A, B[:, 0], C[:, 0], skip, met_state)
         record_block(met_state=met_state, qim_query=y, scan_in_query_small=query_small)
         y = rearrange(y, "b c (h w) -> b c h w", h=small[0])
         return resize(y.contiguous(memory_format=torch.channels_last), *query.shape[-2:])

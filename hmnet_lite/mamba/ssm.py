@@ -22,10 +22,10 @@ from hmnet_lite.maps import (
     from_sequences,
     patch_size,
     patch_starts,
-    reading_order,
+    reading_order_on,
     to_sequences,
 )
-from hmnet_lite.scan.map_scan import map_scan, reads_maps
+from hmnet_lite.scan.map_scan import map_intercept, map_scan, reads_maps
 from hmnet_lite.scan.precision import exact, in_full
 from hmnet_lite.scan.selective import selective_scan
 
@@ -99,16 +99,18 @@ class SSM(nn.Module):
         """The selection's matrices, (directions, rank + 2·state, channels), in `like`'s dtype."""
         return self.select[:directions].to(like.dtype)
 
-    def read(self, x: Tensor) -> MapReading:
+    def read(self, x: Tensor, directions: int | None = None) -> MapReading:
         """Select Δ, B and C at every pixel of a map: pixel by pixel, before any order is chosen.
 
         Args:
             x: (batch, channels, height, width); free of copies when channels-last in memory.
+            directions: for the first so many only; all when None.
         """
+        K = directions or self.directions
         with exact(x):
             pixels = in_full(rearrange(x, "b c h w -> b (h w) c"))
-            weight = self.select_weight(self.directions, pixels).flatten(0, 1)
-            selected = rearrange(pixels @ weight.T, "b p (k s) -> b k p s", k=self.directions)
+            weight = self.select_weight(K, pixels).flatten(0, 1)
+            selected = rearrange(pixels @ weight.T, "b p (k s) -> b k p s", k=K)
         low_rank, B, C = selected.split([self.rank, self.state, self.state], dim=-1)
         return MapReading(self, pixels, x.shape[-2:], low_rank, B, C)
 
@@ -146,18 +148,21 @@ class MapReading:
             (batch, directions·channels, state), or None.
         """
         if reads_maps(self.pixels, backend):
-            return self.scan_in_place(ratio, recap=recap)
+            return self.scan_in_place(ratio, recap=recap, backend=backend)
         return self.scan_sequences(ratio, recap=recap, last_state=last_state, backend=backend)
 
-    def scan_in_place(self, ratio: int = 1, *, recap=None) -> tuple[Tensor, Tensor]:
+    def scan_in_place(
+        self, ratio: int = 1, *, recap=None, backend: str = "auto"
+    ) -> tuple[Tensor, Tensor]:
         """`scan`, the map where it lies: no sequence is laid out or put back."""
         ssm, K = self.ssm, self.ssm.directions
         exact_parts = (ssm.delta_weight, ssm.D, ssm.delta_bias)
         weight, D, bias = (in_full(x).flatten(0, 1) for x in exact_parts)
         y, last_state = map_scan(
             self.pixels, self.low_rank, weight, ssm.A.flatten(0, 1), self.B, self.C, D,
-            order=reading_order(*self.size, ratio)[:K], starts=patch_starts(*self.size, ratio)[:K],
-            delta_bias=bias, delta_softplus=True, recap=recap,
+            order=reading_order_on(self.pixels.device, K, *self.size, ratio),
+            starts=patch_starts(*self.size, ratio)[:K],
+            delta_bias=bias, delta_softplus=True, recap=recap, backend=backend,
         )  # fmt: skip
         return rearrange(y, "b (h w) c -> b c h w", h=self.size[0]), last_state
 
@@ -171,6 +176,24 @@ class MapReading:
         y, state = found if last_state else (found, None)
         y = rearrange(y, "b (k c) l -> b k c l", k=self.ssm.directions)
         return sum(from_sequences(y, *self.size, ratio)), state
+
+    def intercept_in_place(self, state: Tensor, skip: Tensor) -> Tensor:
+        """QIM where the map lies, on direction 0's parameters; of a reading of that one alone.
+
+        Args:
+            state: (batch, channels, state), what every pixel meets.
+            skip: (channels,) D, or the one number that the released code uses for all.
+
+        Returns:
+            y (batch, height·width, channels).
+        """
+        ssm = self.ssm
+        weight, bias = (in_full(x[0]) for x in (ssm.delta_weight, ssm.delta_bias))
+        return map_intercept(
+            self.pixels, self.low_rank, weight, ssm.A[0], self.B, self.C,
+            in_full(skip).expand(self.pixels.shape[-1]), in_full(state),
+            delta_bias=bias, delta_softplus=True,
+        )  # fmt: skip
 
     @cached_property
     def delta(self) -> Tensor:

@@ -164,8 +164,12 @@ def _space(u: Tensor, A: Tensor, chunk: int) -> Tensor:
 def _states(u, delta, A, B, h, P, H_S, start, segment, space) -> tuple[Tensor, Tensor]:
     """(decay, states) of one chunk, each (steps, batch, groups, state, channels of a group)."""
     decay, states = space[:, : len(u)]
-    # as 2^(x log2 e): near 1 torch's float32 exp is 3e-9 too small, over 8192 steps too much
-    torch.mul(delta, A * math.log2(math.e), out=decay).exp2_()
+    # Near 1 torch's float32 exp is 3e-9 too small, over 8192 steps too much: as 2^(x log2 e), and
+    # on a GPU, whose exp2 is no better there, as 1 + (e^x - 1).
+    if u.is_cuda:
+        torch.mul(delta, A, out=decay).expm1_().add_(1)
+    else:
+        torch.mul(delta, A * math.log2(math.e), out=decay).exp2_()
     torch.mul(B, delta * u, out=states)  # the drive; states are built in place
     recapped = _recap_steps(start, len(u), segment)
     for t in range(len(u)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from hmnet_lite.scan.backends import resolve
+from hmnet_lite.scan.backends import resolve, why_not
 
 
 def reads_maps(x: Tensor, backend: str = "auto") -> bool:
@@ -18,11 +18,36 @@ def reads_maps(x: Tensor, backend: str = "auto") -> bool:
         x: its device and dtype decide.
         backend: as in `selective_scan`.
     """
-    return resolve(backend, x) == "cpu"
+    return _reader(x, backend) is not None
 
 
-def map_scan(u, low_rank, delta_weight, A, B, C, D=None, **options) -> tuple[Tensor, Tensor]:
+def _reader(x: Tensor, backend: str) -> str | None:
+    """The backend that reads this map, or None. On a GPU "auto" takes Triton's, whatever it takes
+    for sequences: nothing else there reads maps."""
+    if backend == "auto" and x.device.type == "cuda" and why_not("triton", x) is None:
+        return "triton"
+    backend = resolve(backend, x)
+    return backend if backend in ("cpu", "triton") else None
+
+
+def map_scan(
+    u, low_rank, delta_weight, A, B, C, D=None, *, backend: str = "auto", **options
+) -> tuple[Tensor, Tensor]:
     """Scan a channels-last map in every direction; see `hmnet_kernels.map_scan_cpu`."""
-    from hmnet_kernels import map_scan_cpu
+    if _reader(u, backend) == "triton":
+        from hmnet_kernels.gpu.map_scan import map_scan_triton as scan
+    else:
+        from hmnet_kernels import map_scan_cpu as scan
+    return scan(u, low_rank, delta_weight, A, B, C, D, **options)
 
-    return map_scan_cpu(u, low_rank, delta_weight, A, B, C, D, **options)
+
+def intercepts_maps(x: Tensor, backend: str = "auto") -> bool:
+    """Whether that backend has QIM in one kernel, too. Arguments as in `reads_maps`."""
+    return _reader(x, backend) == "triton"
+
+
+def map_intercept(u, low_rank, delta_weight, A, B, C, D, state, **options) -> Tensor:
+    """QIM, pixel by pixel; see `hmnet_kernels.gpu.map_scan.map_intercept_triton`."""
+    from hmnet_kernels.gpu.map_scan import map_intercept_triton
+
+    return map_intercept_triton(u, low_rank, delta_weight, A, B, C, D, state, **options)

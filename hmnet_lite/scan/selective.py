@@ -85,20 +85,24 @@ def selective_scan(
     backend = resolve(backend, u, **needs)
 
     dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
+    # Triton's kernel reads half precision as it is, in any layout, and does the gate as it goes
+    as_given = backend == "triton"
     batch, channels, length = u.shape
-    A, delta = A.to(dtype), delta.to(dtype)
+    A, delta = A.to(dtype), delta if as_given else delta.to(dtype)
     bias, skip, start = (None if x is None else x.to(dtype) for x in (delta_bias, D, initial_state))
     if recap is not None:
         recap = recap[0].to(dtype), recap[1].to(dtype), recap[2]
-    B, C = (_with_groups(x.to(dtype), batch, length) for x in (B, C))
+    B, C = (_with_groups(x if as_given else x.to(dtype), batch, length) for x in (B, C))
     if B.shape[1] != C.shape[1]:  # one of them constant: give every channel its own group
         B, C = (repeat(x, "b g n l -> b (g c) n l", c=channels // x.shape[1]) for x in (B, C))
 
     if backend in COMPILED:  # these add the bias and take the softplus as they go
         states = None
         options = {} if recap is None else {"recap": recap[:2], "segment": recap[2]}
+        if as_given:
+            options["z"], z = z, None
         y, last_state = compiled_scan(backend)(
-            u.to(dtype), delta, A, B, C, skip, start, delta_bias=bias,
+            u if as_given else u.to(dtype), delta, A, B, C, skip, start, delta_bias=bias,
             delta_softplus=delta_softplus, return_last_state=True, **options,
         )  # fmt: skip
     else:

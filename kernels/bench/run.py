@@ -34,9 +34,15 @@ from hmnet_kernels.bench.floor import (
     processor_name,
     synchronise,
 )
-from hmnet_kernels.bench.references import linear_reference, mamba_ssm_reference, mambapy_pscan
+from hmnet_kernels.bench.references import (
+    MAMBA_SSM_BUILD,
+    linear_reference,
+    mamba_ssm_reference,
+    mambapy_pscan,
+)
 from hmnet_kernels.cpu.scan import selective_scan_cpu
 
+GPU_CASES = ((2, 512, 16, 1024), (1, 2048, 16, 4096), (8, 2048, 16, 4096), (1, 2048, 16, 16384))
 CASES = ((2, 512, 16, 1024), (2, 512, 16, 2048), (1, 2048, 16, 4096), (1, 2048, 16, 8192))
 REFERENCE, LINEAR, PSCAN = "mamba-ssm reference", "reference, linear time", "mambapy pscan"
 WIDE = {REFERENCE: (6, None), LINEAR: (6, 8), PSCAN: (5, 9), "reference": (6, 8)}
@@ -74,7 +80,7 @@ def _triton() -> Callable:
 
 def _mamba_ssm_kernel() -> Callable:
     if importlib.util.find_spec("selective_scan_cuda") is None:
-        raise ImportError("mamba-ssm is not installed with its CUDA kernel")
+        raise ImportError(f"mamba-ssm is not installed with its CUDA kernel; {MAMBA_SSM_BUILD}")
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     return selective_scan_fn
@@ -110,11 +116,8 @@ def measure(
                     times[name].append(first)
                     continue
             while True:
-                start = time.perf_counter()
-                run()
-                end = time.perf_counter()
-                times[name].append(end - start)
-                if end >= stop:
+                times[name].append(clocked(run, device))
+                if time.perf_counter() >= stop:
                     break
     return {
         name: {
@@ -125,6 +128,20 @@ def measure(
         }
         for name, t in times.items()
     }
+
+
+def clocked(run: Callable[[], object], device: str) -> float:
+    """Seconds of one call: on a GPU between two events there, so that no launch is waited for."""
+    if device != "cuda":
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    run()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1e3
 
 
 def start_seconds() -> dict[str, float]:
@@ -173,13 +190,13 @@ def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float, de
         _forward_backward(scan, inputs(1, 16, 4, 8, device))()  # compile
     threads = torch.get_num_threads()
     on_cpu = device == "cpu"
-    rate, speed = exp_rate(threads) if on_cpu else float("inf"), bandwidth(device)
+    rate, speed = exp_rate(threads) if on_cpu else gpu_exp_rate(), bandwidth(device)
     result = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": {"cpu": processor_name(device), "threads": threads, "torch": torch.__version__},
         "start": start_seconds() if on_cpu else None,
         "threads": thread_scaling(cases[-1], rounds, seconds) if on_cpu else None,
-        "exp_per_second": rate if on_cpu else None,  # on a GPU the floor is that of the bytes
+        "exp_per_second": rate,  # None where it is not known
         "bytes_per_second": speed,
         "cases": [],
     }
@@ -188,9 +205,11 @@ def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float, de
         x = inputs(*shape, device)
         updates = batch * channels * state * length
         moved = 4 * (3 * x[0].numel() + 2 * x[3].numel())
-        floor = max(updates / rate, moved / speed) * 1e3
+        floors = {"bytes": moved / speed * 1e3, "exponentials": updates / rate * 1e3 if rate else 0}
+        floor = max(floors.values())
         case = {"batch": batch, "channels": channels, "state": state, "length": length}
-        case |= {"floor_milliseconds": round(floor, 3), "skipped": {}}
+        case |= {"floor_milliseconds": _digits(floor), "skipped": {}}
+        case["floors_milliseconds"] = {name: _digits(value) for name, value in floors.items()}
         for column, kind in enumerate(("forward", "forward_backward")):
             runs = {}
             for name, scan in scans.items():
@@ -208,12 +227,25 @@ def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float, de
                 for ratio, other in others.items():
                     base = case[kind].get(other)
                     row[ratio] = base and round(base["milliseconds"] / row["milliseconds"], 2)
-                row["times_floor"] = round(row["milliseconds"] / case["floor_milliseconds"], 2)
+                row["times_floor"] = round(row["milliseconds"] / floor, 2) if floor else None
                 if row["peak_megabytes"] is not None:
                     row["times_output"] = round(row["peak_megabytes"] * 2**20 / x[0].nbytes, 2)
         result["cases"].append(case)
         print(_table(case), flush=True)
     return result
+
+
+def gpu_exp_rate() -> float | None:
+    """Exponentials a second: 16 a clock of every multiprocessor (CUDA's guide, compute capability
+    8 and 9), at the highest clock the driver tells of; None where it tells of none."""
+    properties = torch.cuda.get_device_properties("cuda")
+    kilohertz = getattr(properties, "clock_rate", None)
+    return kilohertz and 16e3 * properties.multi_processor_count * kilohertz
+
+
+def _digits(x: float) -> float:
+    """Four digits that count, so that nothing small becomes 0."""
+    return float(f"{x:.4g}")
 
 
 def _forward(scan, x):
@@ -300,7 +332,8 @@ def main(arguments: list[str] | None = None) -> None:
         if unknown:
             parser.error(f"no scan named {', '.join(unknown)}; there are {', '.join(scans)}")
         scans = {name: scans[name] for name in chosen.only}
-    cases = [tuple(map(int, c.split("x"))) for c in chosen.cases] if chosen.cases else CASES
+    cases = [tuple(map(int, c.split("x"))) for c in chosen.cases] if chosen.cases else None
+    cases = cases or (GPU_CASES if chosen.device == "cuda" else CASES)
     result = benchmark(scans, cases, chosen.rounds, chosen.seconds, chosen.device)
     chosen.out.mkdir(parents=True, exist_ok=True)
     written = chosen.out / ("scan_benchmark" + "_cuda" * (chosen.device == "cuda") + ".json")

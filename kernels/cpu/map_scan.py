@@ -11,22 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hmnet_kernels.checks import refuse_twice
+from hmnet_kernels.checks import MAP_SHAPES, check_map_arguments, check_order, refuse_twice
 from hmnet_kernels.cpu.scan import load_loops
 from hmnet_kernels.cpu.threads import cut, cut_rows, empty, share, threads_for
-
-_SHAPES = {
-    "u": "batch pixels channels",
-    "low_rank": "batch directions pixels rank",
-    "delta_weight": "lines rank",
-    "A": "lines state",
-    "B": "batch directions pixels state",
-    "C": "batch directions pixels state",
-    "D": "lines",
-    "delta_bias": "lines",
-    "recap[0]": "batch lines state",
-    "recap[1]": "batch lines state",
-}
 
 
 def map_scan_cpu(
@@ -68,17 +55,17 @@ def map_scan_cpu(
     """
     P, S = (None, None) if recap is None else recap
     tensors = dict(
-        zip(_SHAPES, (u, low_rank, delta_weight, A, B, C, D, delta_bias, P, S), strict=True)
+        zip(MAP_SHAPES, (u, low_rank, delta_weight, A, B, C, D, delta_bias, P, S), strict=True)
     )
-    _check(tensors)
+    check_map_arguments(tensors, dtypes=(torch.float32,), device="cpu")
     directions, pixels = low_rank.shape[1:3]
     if starts is None:
         starts = torch.tensor([[0, pixels]], device="cpu").expand(directions, 2)
-    _check_order(order, starts, directions, pixels)
+    check_order(order, starts, directions, pixels)
     given = [None if t is None else t.contiguous() for t in tensors.values()]
     states = A.shape[1]
     if states % 2:  # the kernel takes states in pairs: add one that nothing drives
-        last_axis = [name.endswith("state") for name in _SHAPES.values()]
+        last_axis = [name.endswith("state") for name in MAP_SHAPES.values()]
         given = [
             F.pad(t, (0, 1)) if pad and t is not None else t
             for t, pad in zip(given, last_axis, strict=True)
@@ -87,59 +74,6 @@ def map_scan_cpu(
     run = _map_scan if keep or torch.compiler.is_compiling() else _map_scan_now
     y, last, _ = run(keep, bool(delta_softplus), order.contiguous(), starts.contiguous(), *given)
     return y, last[..., :states]
-
-
-def _check(tensors: dict[str, Tensor | None]) -> None:
-    """Every tensor float32 on the CPU, and of the shape that u, delta and A call for."""
-    given = {name: t for name, t in tensors.items() if t is not None}
-    for name, t in given.items():
-        if t.dtype != torch.float32 or t.device.type != "cpu":
-            raise TypeError(
-                f"{name} is {t.dtype} on {t.device}; this kernel needs float32 on cpu: convert "
-                f"with {name}.float().cpu()"
-            )
-        words = _SHAPES[name].split()
-        if t.ndim != len(words):
-            raise ValueError(f"{name} has shape {tuple(t.shape)}, expected ({', '.join(words)})")
-    (batch, pixels, channels), (_, directions, _, rank) = given["u"].shape, given["low_rank"].shape
-    sizes = dict(batch=batch, pixels=pixels, channels=channels, directions=directions)
-    sizes |= dict(lines=directions * channels, state=given["A"].shape[1], rank=rank)
-    for name, t in given.items():
-        words = _SHAPES[name].split()
-        expected = tuple(sizes[word] for word in words)
-        if tuple(t.shape) != expected:
-            raise ValueError(
-                f"{name} has shape {tuple(t.shape)}, expected ({', '.join(words)}) = {expected} "
-                f"to match u {tuple(given['u'].shape)}, low_rank "
-                f"{tuple(given['low_rank'].shape)} and A {tuple(given['A'].shape)}"
-            )
-    if ("recap[0]" in given) != ("recap[1]" in given):
-        raise ValueError("recap is a pair (P, S); give both or neither")
-
-
-def _check_order(order: Tensor, starts: Tensor, directions: int, pixels: int) -> None:
-    """The kernel checks no bounds, so a wrong order must not reach it."""
-    if order.dtype != torch.int64 or tuple(order.shape) != (directions, pixels):
-        raise ValueError(
-            f"order is {order.dtype} {tuple(order.shape)}, expected int64 (directions, pixels) = "
-            f"({directions}, {pixels})"
-        )
-    if not torch.equal(
-        order.sort(dim=1).values, torch.arange(pixels, device="cpu").expand(directions, -1)
-    ):
-        raise ValueError(f"order must name each of the {pixels} pixels once in every direction")
-    steps = starts.diff(dim=-1)
-    fits = starts.dtype == torch.int64 and starts.ndim == 2 and len(starts) == directions
-    if (
-        not fits
-        or (starts[:, 0] != 0).any()
-        or (starts[:, -1] != pixels).any()
-        or (steps < 0).any()
-    ):
-        raise ValueError(
-            f"starts is {starts.dtype} {tuple(starts.shape)}, expected int64 (directions, "
-            f"segments + 1), rising from 0 to {pixels} in each of the {directions} directions"
-        )
 
 
 # Operators of their own, so that torch.compile and torch.export take them whole. Where neither is
@@ -275,6 +209,6 @@ _map_scan_backward.register_autograd(refuse_twice)
 def _problem(loops, tensors, softplus, order, starts):
     """The kernels' argument: arrays that share memory with the tensors."""
     none = {1: np.empty(0, np.float32), 3: np.empty((0, 0, 0), np.float32)}
-    axes = [len(words.split()) for words in _SHAPES.values()]
+    axes = [len(words.split()) for words in MAP_SHAPES.values()]
     arrays = [none[n] if t is None else t.numpy() for n, t in zip(axes, tensors, strict=True)]
     return loops.MapProblem(*arrays, softplus, order.numpy(), starts.numpy())

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from hmnet_lite.commands.bench_gpu import main
+from hmnet_lite.commands.bench_gpu import Clock, main
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -18,10 +18,20 @@ def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path, capsys):
 @pytest.mark.slow
 def test_the_same_code_runs_on_a_cpu(tmp_path, capsys):
     assert main(["--device", "cpu", "--small", "--rounds", "1", "--out", str(tmp_path)]) == 0
-    (path,) = tmp_path.iterdir()
+    path, plot = sorted(tmp_path.iterdir())
+    assert plot.suffix == ".png" and 0 < plot.stat().st_size < 100_000
     result = json.loads(path.read_text())
+    assert (
+        "compute_90" in result["left_out"]["literal on mamba_ssm"]
+    )  # how to build what is missing
     assert set(result["blocks"]) == {"16 × 16, batch 1", "16 × 16, batch 8"}
     for row in result["training"].values():
         assert row["steps_a_second"] == pytest.approx(1000 / row["milliseconds"])
     assert set(result["episodes"]) == {"97 px, float32", "97 px, bfloat16"}
     assert "training: milliseconds" in capsys.readouterr().out
+
+
+def test_what_the_time_did_not_suffice_for_is_told():
+    clock, row = Clock("cpu", rounds=1, seconds=-1), {}
+    clock(row, "forward", pytest.fail, "a block")
+    assert not row and clock.left_out == {"a block, forward": "the time was over"}

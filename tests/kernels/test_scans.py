@@ -24,13 +24,6 @@ from tests.scan.conformance import (
 pytest.importorskip("numba", reason="the compiled CPU scan needs numba")
 
 
-@pytest.fixture(autouse=True)
-def short_chunks(request, monkeypatch):
-    """In the interpreter: several chunks, yet little to interpret."""
-    if INTERPRETED and request.node.callspec.params.get("where") == "triton":
-        monkeypatch.setattr("hmnet_kernels.gpu.scan.BLOCK_T", 8)
-
-
 def spare_the_interpreter(shape):
     full = {"batch": 2, "channels": 20, "length": 70} | shape
     if INTERPRETED and full["batch"] * full["channels"] * full["length"] > 200:

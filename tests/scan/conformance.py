@@ -17,6 +17,10 @@ from tests.oracle import loop64
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 VALUES, VALUES_STRESS, GRADIENTS, GRADIENTS_STRESS = 1e-6, 1e-5, 1e-5, 1e-4
+STEPS = 21 if INTERPRETED else 45  # of a line where any length would do
+
+if INTERPRETED:
+    import tests.interpreter  # noqa: F401
 
 
 def on_gpu(backend):
