@@ -85,6 +85,7 @@ class MambaMixer(nn.Module):
             (batch, dim, height, width).
 
         Raises:
+            TypeError: numbers of another kind than the weights, outside of autocast.
             ValueError: shapes, channels or devices that do not fit, said with the mend.
         """
         self._check(query, support)
@@ -105,6 +106,18 @@ class MambaMixer(nn.Module):
                 f"query is {tuple(query.shape)} on {query.device} and support "
                 f"{tuple(support.shape)} on {support.device}; they must agree: average the "
                 "support over its shots and resize it to the query's size"
+            )
+        weight = self.norm.weight
+        if query.device != weight.device:
+            raise ValueError(
+                f"query is on {query.device} and the mixer on {weight.device}; move one of them"
+            )
+        kinds = {query.dtype, support.dtype, weight.dtype}
+        mixed = len(kinds) > 1 and not torch.is_autocast_enabled(query.device.type)
+        if mixed or not (query.is_floating_point() and support.is_floating_point()):
+            raise TypeError(
+                f"query is {query.dtype}, support {support.dtype} and the mixer {weight.dtype}; "
+                f"expected one kind of floats: use .to({weight.dtype}), or torch.autocast"
             )
         if len(self.blocks) > 1:
             patch_size(*query.shape[-2:], self.config.recap_ratio)  # raises where one is too short

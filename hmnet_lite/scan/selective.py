@@ -239,7 +239,7 @@ def check_scan_arguments(
 
 def _warn_if_growing(A: Tensor) -> None:
     global _warned_growing, _looked_on_gpu
-    if torch.compiler.is_compiling():  # a graph cannot depend on values
+    if torch.compiler.is_compiling() or A.is_meta:  # a graph cannot depend on values
         return
     if _warned_growing or (A.device.type != "cpu" and _looked_on_gpu):
         return

@@ -83,6 +83,21 @@ def test_maps_that_do_not_fit_are_refused(query, support, message):
         small_mixer()(torch.zeros(query), torch.zeros(support))
 
 
+@pytest.mark.parametrize("kinds", ["df", "fd", "dd", "ll"])
+def test_numbers_of_another_kind_than_the_weights_are_refused(kinds):
+    dtype = {"f": torch.float32, "d": torch.float64, "l": torch.int64}
+    query, support = (torch.ones(1, 16, 4, 4, dtype=dtype[k]) for k in kinds)
+    with pytest.raises(TypeError, match=r"and the mixer torch.float32; expected one kind of fl"):
+        small_mixer()(query, support)
+
+
+def test_shapes_can_be_asked_for_without_numbers():
+    maps = torch.empty(2, 16, 5, 7, device="meta")
+    assert small_mixer().to("meta")(maps, maps).shape == maps.shape
+    with pytest.raises(ValueError, match="query is on meta and the mixer on cpu"):
+        small_mixer()(maps, maps)
+
+
 @pytest.mark.parametrize(
     "wrong, message",
     [
