@@ -216,6 +216,8 @@ def _build(
         )
     # a size that its own weights contradict would be built for hours, or take all memory
     numbers = sum(x.numel() for x in weights.values())
+    # (JSON has lists for tuples)
+    values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
     try:
         for field in values.keys() & known.keys():
             value, kind = values[field], type(known[field])

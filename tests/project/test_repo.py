@@ -172,7 +172,8 @@ def test_readme_commands_are_ones_that_exist():
     assert {command.split()[0] for command in commands} >= {"train", "evaluate", "compare"}
     for command in commands:
         name, *words = command.split()
-        read(import_module(f"hmnet_lite.commands.{name}").Options, words, f"hmnet {name}")
+        module = import_module(f"hmnet_lite.commands.{name.replace('-', '_')}")
+        read(module.Options, words, f"hmnet {name}")
 
 
 def test_readme_links_lead_somewhere():
