@@ -82,10 +82,10 @@ class Scan:
         blocks = -(-self.width // block)
         groups = self.groups if self.together else 1
         spans = spans_for(self.batch * groups * blocks, self.chunks, self.A.device)
-        per_span = -(-self.chunks // spans)
+        per_span = max(-(-self.chunks // spans), 1)  # a line may have no step
         return dict(
             order=self.order, table=chunk_table(self.starts, self.chunks, CHUNK, self.A.device),
-            chunks=self.chunks, per_span=per_span, spans=-(-self.chunks // per_span),
+            chunks=self.chunks, per_span=per_span, spans=max(-(-self.chunks // per_span), 1),
             blocks=blocks, groups=groups, width=self.width, states=self.states,
             length=self.length, rank=0 if self.weight is None else self.weight.shape[1], one=1,
             SOFTPLUS=self.softplus, SHARED=len(self.starts) == 1,
@@ -119,7 +119,7 @@ def chunk_table(starts: tuple[tuple[int, ...], ...], chunks: int, size: int, dev
 def spans_for(programs: int, chunks: int, device) -> int:
     """In how many spans time is cut. Spans repeat the walk over the states, so that they are worth
     it only where batch and channels leave most of the chip idle."""
-    if INTERPRETED:
+    if INTERPRETED or programs == 0:
         return 1
     wanted = WARPS * torch.cuda.get_device_properties(device).multi_processor_count
     return 1 if 2 * programs >= wanted else max(min(chunks, wanted // programs), 1)
