@@ -76,7 +76,8 @@ def run(options: Options, command: str) -> None:
     paths = [zoo.find(name) for name in asked]
     if options.out:
         check_file(options.out, ".json", [*paths, *([options.root] if options.root else [])])
-    reading = [path for path in paths if zoo.facts(path).get("task") == "referring"]
+    own = [path for path in paths if path.suffix == zoo.SUFFIX]  # others are the authors' files
+    reading = [path for path in own if zoo.facts(path).get("task") == "referring"]
     if reading:
         if len(paths) > 1 or options.dataset != "emoji":
             raise ValueError(f"{reading[0]} reads sentences; test it alone, on Emoji-Ref")

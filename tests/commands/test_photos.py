@@ -129,7 +129,7 @@ def test_the_published_protocol_end_to_end_with_synthetic_weights(tmp_path, caps
     weights = {f"module.{name}": torch.from_numpy(value) for name, value in weights.items()}
     torch.save({"epoch": 1, "state_dict": weights}, tmp_path / "authors.pth")
     out = tmp_path / "report.json"
-    asked = ["evaluate", "--dataset", "pascal", "--root", str(tmp_path)]
+    asked = ["evaluate", "--dataset", "pascal", "--root", str(tmp_path / "VOCdevkit")]
     asked += ["--checkpoint", str(tmp_path / "authors.pth"), "--fold", "0", "--shots", "1"]
     asked += ["--backbone", "resnet50", "--image-size", "473", "--seed", "321"]
     assert main([*asked, "--episodes", "2", "--small-object", "900", "--out", str(out)]) == 0
