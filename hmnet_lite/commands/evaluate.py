@@ -81,6 +81,10 @@ def run(options: Options, command: str) -> None:
     if reading:
         if len(paths) > 1 or options.dataset != "emoji":
             raise ValueError(f"{reading[0]} reads sentences; test it alone, on Emoji-Ref")
+        unread = data.given(options, ("gaps", "shots", "fold"))
+        if unread or options.keep:
+            names = data.flags([*unread, *["keep"] * options.keep])
+            raise ValueError(f"{names} means nothing for {paths[0]}, which reads sentences")
         evaluate_on_sentences(
             paths[0], options.out, command, scenes=options.episodes, seed=options.seed
         )

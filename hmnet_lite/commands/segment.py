@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 from tyro.conf import UseAppendAction, arg
 
 from hmnet_lite.commands.outputs import check_folder
-from hmnet_lite.data.photos.pictures import PICTURES, BadImage
+from hmnet_lite.data.photos.pictures import PICTURES
 from hmnet_lite.files import replace_atomically
 from hmnet_lite.scoring.by_words import Asked, doubt
 from hmnet_lite.scoring.pictures import Picture, read_picture
@@ -112,16 +112,11 @@ def run(options: Options, command: str) -> None:
         try:
             picture = read_picture(query)
             if options.window is not None:
-                check_window(options.window, picture.size)
-        except BadImage as error:
+                check_window(options.window, picture)
+        except ValueError as error:  # a broken picture, or one that the window does not fit
             if len(queries) == 1:
                 raise
             broken.append(str(error))
-            continue
-        except ValueError as error:
-            if len(queries) == 1:
-                raise
-            broken.append(f"{query}: {error}")
             continue
         looked = {} if options.window is None else {"window": options.window}
         answer = asked.find(picture, **looked)

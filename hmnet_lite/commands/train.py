@@ -29,8 +29,8 @@ from hmnet_lite.training.runs import RunFolder
 class Own:
     """What train has beside the configs' fields."""
 
-    dataset: Literal["emoji", "emoji-ref", "pascal", "coco", "fss1000", "folder"] = "emoji"
-    """What to learn from; emoji-ref: sentences, with a ReMamber."""
+    dataset: Literal["emoji", "pascal", "coco", "fss1000", "folder"] = "emoji"
+    """What to learn from."""
     all_classes: bool = False
     """Emoji: learn all 80 classes, for pictures of your own; none is left to test on."""
     root: Annotated[str | None, arg(metavar="FOLDER")] = None
@@ -68,9 +68,6 @@ def run(options: Options, command: str) -> None:
     if options.tensorboard:
         check_folder(options.tensorboard, ["events"], read, option="--tensorboard")
     check_episodes(options.training_episodes, budget)
-    if options.dataset == "emoji-ref":
-        _train_referring(options, budget)
-        return
     if options.dataset == "emoji":
         data.refuse_photo_options(options)
         if options.all_classes and options.fold is not None:
@@ -86,29 +83,11 @@ def run(options: Options, command: str) -> None:
         size = {} if options.image_size else {"image_size": data.LITE_SIZE}
         protocol = data.photo_protocol(options, **size)
     data.check_lite_size(protocol.image_size, config)
-    left = RunFolder(options.out.with_suffix(".run"), budget.keep, {}).unfinished()
-    if left and not options.resume:
-        raise ValueError(
-            f"{left[0].parent} holds an unfinished run, at step {left[1]:,}; go on with --resume, "
-            "or remove that folder to start afresh"
-        )
+    if not options.resume:
+        RunFolder(options.out.with_suffix(".run"), budget.keep, {}).refuse_unfinished()
     path = recipes.train(
         config, budget, protocol, options.out, episodes=options.training_episodes,
         root=options.root, resume=options.resume, tensorboard=options.tensorboard,
-    )  # fmt: skip
-    facts = read_facts(path)
-    print(f"{facts['steps']} steps in {facts['seconds']:.0f} s; wrote {path}")
-
-
-def _train_referring(options: Options, budget: TrainConfig) -> None:
-    from hmnet_lite.models.remamba.config import ReMamberConfig
-    from hmnet_lite.training.referring import SCENES, train_referring
-
-    data.refuse_photo_options(options)
-    episodes = options.training_episodes
-    path = train_referring(
-        ReMamberConfig(), budget, options.out, fold=options.fold or 0,
-        scenes=SCENES if episodes == recipes.EPISODES else episodes, resume=options.resume,
     )  # fmt: skip
     facts = read_facts(path)
     print(f"{facts['steps']} steps in {facts['seconds']:.0f} s; wrote {path}")

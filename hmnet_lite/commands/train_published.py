@@ -85,7 +85,8 @@ def run(options: Options, command: str) -> None:
         PublishedConfig, options, base_classes=classes + 1, image_size=protocol.image_size,
         shots=protocol.shots,
     )  # fmt: skip
-    _refuse_unfinished(options, learned)
+    for path in (learned, options.out) if not options.resume else ():
+        RunFolder(path.with_suffix(".run"), 1, {}).refuse_unfinished()
     common: dict[str, Any] = {"imagenet": options.imagenet, "resume": options.resume}
     base = options.base
     if base is None:
@@ -111,13 +112,3 @@ def _changes(options: Options) -> dict[str, Any]:
     found = {n: x for n in names if (x := getattr(options, n, None)) is not None}
     TrainConfig(**found)
     return found
-
-
-def _refuse_unfinished(options: Options, learned: Path) -> None:
-    for path in (learned, options.out):
-        left = RunFolder(path.with_suffix(".run"), 1, {}).unfinished()
-        if left and not options.resume:
-            raise ValueError(
-                f"{left[0].parent} holds an unfinished run, at step {left[1]:,}; go on with "
-                "--resume, or remove that folder to start afresh"
-            )

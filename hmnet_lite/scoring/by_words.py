@@ -16,12 +16,11 @@ from scipy import ndimage
 from torch import nn
 
 from hmnet_lite.data.emoji.referring.words import UnknownWords
-from hmnet_lite.data.photos.transform import fit
 from hmnet_lite.models.features import to_tensor
 from hmnet_lite.models.remamba.minilm import MEND, pretrained_words
 from hmnet_lite.models.remamba.model import ReMamber
 from hmnet_lite.scoring.pictures import Picture, read_picture
-from hmnet_lite.scoring.segment import SIDE, Answer
+from hmnet_lite.scoring.segment import SIDE, Answer, check_side, margins_of, one_look
 
 RIVAL = 0.5  # a second place that is at least so large beside the first
 
@@ -46,9 +45,7 @@ class Asked:
                 f"the model is a {type(model).__name__}, which reads no sentences; expected a "
                 "ReMamber, such as remamber-fold0"
             )
-        self.model, self.side = model.eval(), SIDE if side is None else side
-        if isinstance(side, bool) or not 64 <= self.side <= 1024 or self.side % 16:
-            raise ValueError(f"side is {side}; expected a multiple of 16 from 64 to 1024")
+        self.model, self.side = model.eval(), check_side(SIDE if side is None else side)
         try:
             told = model.words(text)
         except UnknownWords as error:
@@ -63,20 +60,16 @@ class Asked:
     def find(self, query: Any) -> Answer:
         """The network's answer for one picture: a path, PIL, or an array as in `segment`."""
         picture = query if isinstance(query, Picture) else read_picture(query, "query")
-        small = picture.fitted(self.side)
-        height, width = small.shape[:2]
-        square, _ = fit(small, np.zeros((height, width), np.uint8), self.side)
-        image = to_tensor(square)[None].to(self._told[0].device)
+        return one_look(picture, self.side, self._margins)
+
+    def _margins(self, squares: np.ndarray) -> np.ndarray:
+        image = to_tensor(squares[0])[None].to(self._told[0].device)
         logits = self.model.segment(self.model.backbone(image), *self._told)
-        logits = nn.functional.interpolate(
-            logits, image.shape[-2:], mode="bilinear", align_corners=False
-        )
-        margin = (logits[0, 1] - logits[0, 0]).float().cpu().numpy()
-        if not np.isfinite(margin).all():
-            raise ValueError(
-                "the network answers NaN; its weights are damaged: load or train another"
+        return margins_of(
+            nn.functional.interpolate(
+                logits, image.shape[-2:], mode="bilinear", align_corners=False
             )
-        return Answer(margin[:height, :width], picture.size)
+        )
 
 
 def doubt(answer: Answer) -> str:

@@ -11,7 +11,7 @@ row, so that memory stays a small multiple of the mask itself.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,27 +119,18 @@ class Examples:
         """The network's answer for one picture, in one look or through windows; see `segment`."""
         picture = query if isinstance(query, Picture) else read_picture(query, "query")
         if window is not None:
-            check_window(window, picture.size)
+            check_window(window, picture)
             window *= picture.image.width / picture.size[1]  # of what is kept of a large picture
             margin = through_windows(picture.image, window, self.side, self._margins)
             return Answer(margin, picture.size)
-        small = picture.fitted(self.side)
-        height, width = small.shape[:2]
-        square, _ = fit(small, np.zeros((height, width), np.uint8), self.side)
-        return Answer(self._margins(square[None])[0, :height, :width], picture.size)
+        return one_look(picture, self.side, self._margins)
 
     @torch.inference_mode()
     def _margins(self, squares: np.ndarray) -> np.ndarray:
         """(n, side, side, 3) uint8 → foreground minus background logit, (n, side, side)."""
         queries = torch.stack([to_tensor(square) for square in squares]).to(self.images)
         given = (x.expand(len(queries), *x.shape[1:]) for x in (self.images, self.masks))
-        logits = self.model(queries, *given)
-        margins = (logits[:, 1] - logits[:, 0]).float().cpu().numpy()
-        if not np.isfinite(margins).all():
-            raise ValueError(
-                "the network answers NaN; its weights are damaged: load or train another"
-            )
-        return margins
+        return margins_of(self.model(queries, *given))
 
     def _fitted(
         self, picture: Picture, mask: np.ndarray, number: int
@@ -204,6 +195,30 @@ class Answer:
             yield wide[above[rows]] * (1 - part) + wide[below[rows]] * part
 
 
+def one_look(picture: Picture, side: int, ask: Callable[[np.ndarray], np.ndarray]) -> Answer:
+    """The answer for a whole picture; `ask`: (1, side, side, 3) uint8 → margins (1, side, side)."""
+    small = picture.fitted(side)
+    height, width = small.shape[:2]
+    square, _ = fit(small, np.zeros((height, width), np.uint8), side)
+    return Answer(ask(square[None])[0, :height, :width], picture.size)
+
+
+def margins_of(logits: torch.Tensor) -> np.ndarray:
+    """Foreground minus background, (n, 2, h, w) → (n, h, w). Raises ValueError for NaN."""
+    margins = (logits[:, 1] - logits[:, 0]).float().cpu().numpy()
+    if not np.isfinite(margins).all():
+        raise ValueError("the network answers NaN; its weights are damaged: load or train another")
+    return margins
+
+
+def check_side(side: int) -> int:
+    """The side of a square. Raises ValueError unless a backbone takes it."""
+    low, high = SIDES
+    if isinstance(side, bool) or not low <= side <= high or side % 16:
+        raise ValueError(f"side is {side}; expected a multiple of 16 from {low} to {high}")
+    return int(side)
+
+
 def _between(have: int, want: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each of `want` pixels the two of `have` it lies between, and how near the second."""
     place = np.clip((np.arange(want) + 0.5) * have / want - 0.5, 0, have - 1)
@@ -254,8 +269,4 @@ def _side(model: nn.Module, side: int | None) -> int:
         if side not in (None, own):
             raise ValueError(f"side is {side}; this network works at {own} pixels: leave side out")
         return own
-    side = SIDE if side is None else side
-    low, high = SIDES
-    if isinstance(side, bool) or not low <= side <= high or side % 16:
-        raise ValueError(f"side is {side}; expected a multiple of 16 from {low} to {high}")
-    return int(side)
+    return check_side(SIDE if side is None else side)

@@ -1,16 +1,19 @@
 """Looking at a picture through windows: for many small things, which one look would miss.
 
-A network finds things of about the size it was trained on, a fifth of its square. Through windows
-that overlap by half, each enlarged to the square, small things are of that size; where windows
-overlap, their answers are averaged, the middle of a window counting most.
+A network finds things of about the size it was trained on. Through windows that overlap by half,
+each enlarged to the network's square, small things are of that size; where windows overlap, their
+answers are averaged, the middle of a window counting most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 from PIL import Image
+
+from hmnet_lite.scoring.pictures import Picture
 
 MOST = 16  # windows along the longer side of a picture
 BATCH = 8  # windows a network is shown at once
@@ -27,50 +30,39 @@ def through_windows(
     Args:
         image: RGB, no smaller than a window either way.
         window: side of a window, in pixels of the image.
-        side: what a window is enlarged to, a multiple of 16.
-        ask: (windows, side, side, 3) uint8 to margins (windows, side / s, side / s), for any s
-            that divides side / 2.
+        side: what a window is enlarged to.
+        ask: (windows, side, side, 3) uint8 to margins (windows, side, side).
 
     Returns:
-        margin (h, w) float32 over the whole image, as fine as `ask` answers.
+        margin (h, w) float32 over the whole image, which is enlarged as the windows are.
     """
-    half = side // 2
-    width, height = (max(side, 8 * round(n * side / window / 8)) for n in image.size)
+    width, height = (max(side, round(n * side / window)) for n in image.size)
     large = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-    corners = [(y, x) for y in _starts(height, side, half) for x in _starts(width, side, half)]
-    total = weight = None
-    for some in _batches(corners):
-        answers = ask(np.stack([large[y : y + side, x : x + side] for y, x in some]))
-        cells = answers.shape[-1]
-        stride = side // cells
-        if total is None:
-            total = np.zeros((height // stride, width // stride), np.float32)
-            weight = np.zeros_like(total)
-            profile = np.hanning(cells + 2)[1:-1]
-            share = np.outer(profile, profile).astype(np.float32)
-        for (y, x), answer in zip(some, answers, strict=True):
-            place = np.s_[y // stride : y // stride + cells, x // stride : x // stride + cells]
+    corners = list(product(_starts(height, side), _starts(width, side)))
+    total, weight = np.zeros((2, height, width), np.float32)
+    profile = np.hanning(side + 2)[1:-1]
+    share = np.outer(profile, profile).astype(np.float32)
+    for first in range(0, len(corners), BATCH):
+        places = [np.s_[y : y + side, x : x + side] for y, x in corners[first : first + BATCH]]
+        answers = ask(np.stack([large[place] for place in places]))
+        for place, answer in zip(places, answers, strict=True):
             total[place] += share * answer
             weight[place] += share
     return total / weight
 
 
-def check_window(window: float, size: tuple[int, int]) -> None:
-    """Raises ValueError unless a picture of (height, width) can be looked at through windows."""
-    least, most = max(1, -(-max(size) // MOST)), min(size)
+def check_window(window: float, picture: Picture) -> None:
+    """Raises ValueError unless a picture can be looked at through windows of so many pixels."""
+    height, width = picture.size
+    least, most = -(-max(height, width) // MOST), min(height, width)
     if isinstance(window, bool) or not least <= window <= most:
         raise ValueError(
-            f"window is {window} pixels; a picture of {size[1]} × {size[0]} (width × height) is "
+            f"window is {window} pixels; {picture.name}, {width} × {height} (width × height), is "
             f"looked at through windows of {least} to {most}: take about twice the thing's size, "
             "or leave window out"
         )
 
 
-def _starts(length: int, side: int, step: int) -> list[int]:
-    """Where windows begin; the last one ends where the picture ends."""
-    return sorted({*range(0, length - side, step), length - side})
-
-
-def _batches(corners: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
-    for start in range(0, len(corners), BATCH):
-        yield corners[start : start + BATCH]
+def _starts(length: int, side: int) -> list[int]:
+    """Where windows begin, half a side apart; the last one ends where the picture ends."""
+    return sorted({*range(0, length - side, side // 2), length - side})

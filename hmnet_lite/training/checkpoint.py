@@ -224,7 +224,8 @@ def _build(
             most = len(weights) if field == "depth" else numbers
             if known[field] is not None and type(value) is not kind:
                 raise TypeError(f"{field}={value!r}; expected {kind.__name__}")
-            if kind is int and value > most:
+            sizes = value if kind is tuple else [value]
+            if any(type(size) is int and size > most for size in sizes):
                 raise ValueError(f"{field}={value}, but its weights are {numbers:,} numbers in all")
         config = make_config(**{n: v for n, v in values.items() if n in known})
     except (TypeError, ValueError) as error:

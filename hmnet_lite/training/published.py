@@ -180,10 +180,9 @@ def train_base(
     trainer = Trainer(stage, source, budget, loss=base_loss, folder=out.with_suffix(".run"),
                       progress=progress)  # fmt: skip
     trainer.fit(resume=resume)
-    if trainer.is_main:
-        parts = {"backbone": model.backbone, "base_learner": model.base_learner}
-        weights = {f"{k}.{n}": x for k, part in parts.items() for n, x in part.state_dict().items()}
-        write_tensors(out, weights, {"kind": BASE_KIND})
+    parts = {"backbone": model.backbone, "base_learner": model.base_learner}
+    weights = {f"{k}.{n}": x for k, part in parts.items() for n, x in part.state_dict().items()}
+    trainer.write(lambda: write_tensors(out, weights, {"kind": BASE_KIND}))
     return out
 
 
@@ -222,13 +221,12 @@ def train_published(
     trainer = Trainer(model, source, budget, loss=published_loss(leave_out),
                       folder=out.with_suffix(".run"), progress=progress)  # fmt: skip
     history = trainer.fit(resume=resume)
-    if trainer.is_main:
-        names = ("dataset", "fold", "fold_scheme", "image_size")
-        facts = {name: getattr(protocol, name) for name in names}
-        save_checkpoint(
-            model, out, seed=budget.seed, steps=history.steps, train_config=budget.to_dict(),
-            classes=list(source.classes.values()), training=source.fingerprint, **facts,
-        )  # fmt: skip
+    names = ("dataset", "fold", "fold_scheme", "image_size")
+    facts = {name: getattr(protocol, name) for name in names} | {
+        "seed": budget.seed, "steps": history.steps, "train_config": budget.to_dict(),
+        "classes": list(source.classes.values()), "training": source.fingerprint,
+    }  # fmt: skip
+    trainer.write(lambda: save_checkpoint(model, out, **facts))
     return out
 
 

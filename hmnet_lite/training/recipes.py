@@ -98,8 +98,7 @@ def train(
         names = ("dataset", "fold_scheme", "image_size")
         known |= {name: getattr(protocol, name) for name in names}
         known["classes"] = list(source.classes.values())
-    if trainer.is_main:
-        save_checkpoint(model, out, **known | facts)
+    trainer.write(lambda: save_checkpoint(model, out, **known | facts))
     return out
 
 

@@ -140,8 +140,7 @@ def train_referring(
         "train_config": config.to_dict(),
         "last_steps": {name: round(v, 4) for name, v in history.recent(200).items()},
     }  # fmt: skip
-    if trainer.is_main:
-        save_checkpoint(model, out, **known | facts)
+    trainer.write(lambda: save_checkpoint(model, out, **known | facts))
     return out
 
 

@@ -103,6 +103,14 @@ class RunFolder:
             return None if facts.get("finished") else (path, facts["step"])
         return None
 
+    def refuse_unfinished(self) -> None:
+        """Raises ValueError where a run waits to go on: it is not to be lost by a slip."""
+        if left := self.unfinished():
+            raise ValueError(
+                f"{self.folder} holds an unfinished run, at step {left[1]:,}; go on with resume "
+                "(--resume), or remove that folder to start afresh"
+            )
+
     def remove(self) -> None:
         """Remove every checkpoint of the run."""
         for path in (*self.checkpoints(), self.folder / "best.safetensors"):

@@ -112,6 +112,14 @@ class Trainer:
         """Whether this is the process that writes."""
         return self._accelerator.is_main_process
 
+    def write(self, save: Callable[[], object]) -> None:
+        """Let the main process write a result; all go on once it is there."""
+        try:
+            if self.is_main:
+                save()
+        finally:
+            self._accelerator.wait_for_everyone()
+
     def fit(self, resume: bool = False) -> History:
         """Train to the end of the budget.
 
@@ -242,8 +250,6 @@ class Trainer:
             return f" (its batch could not be kept: {error})"
         return f", its batch is in {path}"
 
-    # ----------------------------------------------------------------------- beginning, keeping
-
     def _begin(self, resume: bool) -> None:
         rank = self._accelerator.process_index
         torch.manual_seed(self.config.seed + rank)
@@ -251,12 +257,7 @@ class Trainer:
         if not self._run:
             return
         if not resume:
-            left = self._run.unfinished()
-            if left:
-                raise ValueError(
-                    f"{self._run.folder} holds an unfinished run, at step {left[1]:,}; go on with "
-                    "resume (--resume), or remove that folder to start afresh"
-                )
+            self._run.refuse_unfinished()
             if self._accelerator.is_main_process:
                 self._run.remove()
             return

@@ -54,8 +54,15 @@ def test_windows_are_an_option(files, monkeypatch, capsys):
     assert main([*ASKED, "--query", "q.jpg", "--out", "w", "--window", "90"]) == 0
     assert iou(np.asarray(Image.open("w/q.png")) > 0, WANTED) > 0.9
     assert main([*ASKED, "--query", "q.jpg", "--out", "v", "--window", "7000"]) == 2
-    assert "window is 7000 pixels; a picture of 200 × 333" in capsys.readouterr().err
+    assert (
+        "window is 7000 pixels; q.jpg, 200 × 333 (width × height), is looked at"
+        in capsys.readouterr().err
+    )
     assert not list((files / "v").glob("*"))
+    Image.fromarray(QUERY[:80]).save("many/1.png")  # lower than a window
+    assert main([*ASKED, "--query", "many", "--out", "m", "--window", "90"]) == 2
+    said = capsys.readouterr()
+    assert "wrote 2 masks to m" in said.out and "1 of 3 pictures left out: window is 90" in said.err
 
 
 def test_a_folder_past_a_broken_picture(files, capsys):

@@ -136,7 +136,9 @@ def test_windows_find_what_is_too_small_for_one_look():
 
 @pytest.mark.parametrize("window", [0, 20, 601, True, float("nan")])
 def test_a_window_that_fits_no_picture_is_told(window):
-    with pytest.raises(ValueError, match=r"900 × 600 .* through windows of 57 to 600: take about"):
+    with pytest.raises(
+        ValueError, match=r"query, 900 × 600 .* through windows of 57 to 600: take about"
+    ):
         segment(ByColour(), many(1)[0], SUPPORT, SHOWN, window=window)
 
 

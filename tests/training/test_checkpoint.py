@@ -7,6 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hmnet_lite import HMNet, HMNetConfig
+from hmnet_lite.models.remamba.config import ReMamberConfig
+from hmnet_lite.models.remamba.model import ReMamber
 from hmnet_lite.tensors import read_header
 from hmnet_lite.training.checkpoint import (
     add_facts,
@@ -65,6 +67,17 @@ def test_more_facts_leave_the_rest_as_it_is(model, saved):
     with pytest.raises(TypeError):
         add_facts(saved, metrics={1, 2})
     assert read_facts(saved)["seed"] == 8
+
+
+def test_lists_of_json_are_tuples_and_have_the_limit_of_numbers(tmp_path):
+    torch.manual_seed(0)
+    config = ReMamberConfig(dim=16, depths=(1, 0), inner=16)
+    path = save_checkpoint(ReMamber(config), tmp_path / "words.safetensors")
+    assert load_checkpoint(path).config == config
+    told = json.loads(read_header(path)["config"])
+    rewritten(path, config=json.dumps(told | {"depths": [1, 10**9]}))
+    with pytest.raises(ValueError, match=r"depths=\(1, 1000000000\), but its weights are"):
+        load_checkpoint(path)
 
 
 def test_a_halved_copy_is_read_as_float32(model, saved, tmp_path):

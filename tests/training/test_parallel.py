@@ -9,7 +9,7 @@ import sys
 import pytest
 
 WORKER = """
-import json, sys, torch
+import json, os, sys, time, torch
 torch.set_num_threads(1)
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.trainer import Trainer
@@ -20,6 +20,9 @@ trainer = Trainer(ToyNet(dropout=0), ToySource(), config, loss=toy_loss, folder=
 history = trainer.fit(resume=True)
 if trainer.is_main:
     print(json.dumps(history.loss))
+    time.sleep(1)  # the others are here long before
+trainer.write(lambda: open(sys.argv[1] + "/result", "w").close())
+assert os.path.exists(sys.argv[1] + "/result")  # in every process
 """
 
 
