@@ -174,6 +174,10 @@ function legend(entries) {
 
 // ---- canvases -----------------------------------------------------------------------------------
 
+const pen = new OffscreenCanvas(1, 1).getContext("2d");
+/** A colour as #rrggbb, however CSS spells it (white, #fff, rgb()). */
+const hex = (colour) => { pen.fillStyle = colour; return pen.fillStyle; };
+
 /** Colours of the page: those of `live.css`, as the theme has them now. */
 function colours(root) {
   const style = getComputedStyle(root);
@@ -181,7 +185,7 @@ function colours(root) {
   root.toggleAttribute("data-dark", 0.3 * r + 0.6 * g + 0.1 * b < 128);
   const named = ["ink", "paper", "quiet", "line", "support", "query", "mark", "hit", "false",
     "negative"];
-  return Object.fromEntries(named.map((n) => [n, style.getPropertyValue(`--live-${n}`).trim()]));
+  return Object.fromEntries(named.map((n) => [n, hex(style.getPropertyValue(`--live-${n}`))]));
 }
 
 /** A canvas as sharp as the screen: draw(context, width, height, colours), sizes in CSS pixels. */
@@ -246,7 +250,7 @@ function raster(columns, rows, paint) {
   return small;
 }
 
-const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
 const greys = new WeakMap();
 
 /** The picture without its colours, kept: maps are laid over it. */

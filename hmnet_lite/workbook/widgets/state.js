@@ -87,7 +87,7 @@ async function render({ model, el }) {
       choice(state, "direction", "direction", data.directions.map((name, i) => [i, name]))],
     [player(state, "step", steps), slider(state, "step", "pixels read", { min: 1, max: steps })],
     [support, query], [words], [chart],
-    [legend([["support", "the support's part"], ["other", "the query's part"]])]]);
+    [legend([["support", "the support's part"], ["query", "the query's part"]])]]);
 }
 
 export default { render };

@@ -12,7 +12,7 @@ from hmnet_lite.workbook.widgets.live import Live
 
 # a page in the book's manner: its colours are variables, and the theme an attribute of the body
 PAGE = """<!doctype html><html><head><meta charset="utf-8"><style>
-body {{ --color-background-primary: #ffffff; --color-foreground-primary: #111111; }}
+body {{ --color-background-primary: white; --color-foreground-primary: #111111; }}
 body[data-theme=dark] {{
   --color-background-primary: #131416; --color-foreground-primary: #cfd0d0;
 }}
@@ -141,6 +141,8 @@ def forget(page, data) -> list[float]:
         return f"{said} is the support's{'; the support was read just before' if fresh else ''}."
 
     times = [says(widget, words(21))]
+    red, green, blue, _ = widget.locator("canvas").nth(1).evaluate(PIXEL, [0.97, 0.97])
+    assert min(red, green, blue) >= 180  # not read yet: veiled by the page's white
     slider = widget.get_by_label("pixels read")
     press(slider, "Home", *["ArrowRight"] * 25)
     times.append(says(widget, words(26)))
