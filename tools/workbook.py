@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ UNREACHABLE = (  # pip's words for having no network; the last are those when it
     *("Read timed out", "ConnectTimeoutError", "Network is unreachable", "(from versions: none)"),
 )
 INSTALLED_FROM = ("pyproject.toml", "constraints.txt")
+TESTS_WRITE = 3_000_000_000  # bytes; more than all of them have on the disk at any time
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command as lint; lint()"
 LOOKS = (  # what `make check` asks of the text before it runs a test
     ("-m", "ruff", "check"),
@@ -192,6 +194,7 @@ def workbook() -> int:
 def test(*arguments: str) -> int:
     """Every test and notebook, two processes by file, one thread each."""
     setup()
+    _room(TESTS_WRITE)
     command = ["-m", "pytest", "tests", *(["notebooks"] if (ROOT / "notebooks").is_dir() else [])]
     # a cell takes 90 s at most by itself; here another process takes half of the machine
     command += ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "180"]
@@ -273,6 +276,17 @@ def _python(*arguments: str, threads: int) -> int:
     env.pop("PYTHONPATH", None)
     command = [str(PYTHON), *filter(None, arguments)]
     return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+
+
+def _room(needed: int) -> None:
+    """Refuse at once what would fail in the middle: a full disk breaks tests one by one."""
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise Mend(
+            f"The disk is nearly full: {free / 1e9:.1f} GB are free in {folder}, and the tests "
+            f"write up to {needed / 1e9:.0f} GB there. Make room, or name another folder: TMPDIR=…"
+        )
 
 
 def _runs(*command: object) -> bool:

@@ -166,6 +166,17 @@ def test_clean_removes_what_was_made_and_keeps_figures(clone, pretend):
     assert all((clone / name).is_file() for name in kept)
 
 
+def test_tests_without_room_on_the_disk_are_refused_before_the_first(clone, pretend):
+    tool = clone / "tools" / "workbook.py"
+    asked = "TESTS_WRITE = 3_000_000_000"
+    assert asked in tool.read_text()
+    tool.write_text(tool.read_text().replace(asked, "TESTS_WRITE = 10**18"))
+    pretend("setup")
+    commands, output = pretend("test", status=2)
+    assert commands == []
+    assert "GB are free in" in output and "TMPDIR=" in output and "Traceback" not in output
+
+
 def test_bench_times_scans_that_exist(pretend):
     from hmnet_kernels.bench.run import available_scans
 
