@@ -83,7 +83,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def overview() -> str:
     """What `hmnet --help` prints."""
-    lines = [f"  {name:<10}{does}" for name, does in COMMANDS.items()]
+    width = max(map(len, COMMANDS)) + 2
+    lines = [f"  {name:<{width}}{does}" for name, does in COMMANDS.items()]
     return "\n".join(
         ["usage: hmnet COMMAND [OPTIONS]", "", *lines, "", "hmnet COMMAND --help lists its options"]
     )
