@@ -40,15 +40,17 @@ def main(words: Sequence[str] | None = None) -> int:
         on a fault of ours; 130 stopped by Ctrl-C.
     """
     words = list(sys.argv[1:] if words is None else words)
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell (`>&-`): nobody wants to read it
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as we live
         with suppress(AttributeError, ValueError):  # a terminal that cannot write 杯子 says ??
-            stream.reconfigure(errors="replace")
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(overview())
-        return 0 if words else 2
-    command, *rest = words
+            getattr(sys, name).reconfigure(errors="replace")
+    command, *rest = words or ["--help"]
     program = f"hmnet {command}"
     try:
+        if command in ("-h", "--help", "help"):
+            print(overview(), flush=True)
+            return 0 if words else 2
         if command not in COMMANDS:
             raise ValueError(f"there is no such command; expected one of {', '.join(COMMANDS)}")
         module = import_module(f"hmnet_lite.commands.{command.replace('-', '_')}")

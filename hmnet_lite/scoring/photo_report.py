@@ -137,8 +137,9 @@ class PhotoReport:
         ]
         if missing:
             lines.append(
-                f"{len(missing)} of {len(self.class_names)} classes had no episode, so mIoU is the "
-                f"mean of the others: {', '.join(missing[:10])}{', ...' * (len(missing) > 10)}"
+                f"{len(missing)} of {len(self.class_names)} classes had no episode "
+                f"({', '.join(missing[:10])}{', ...' * (len(missing) > 10)}), so mIoU is the mean "
+                "of the others"
             )
         seen = self.checkpoint.get("trained_on_tested", [])
         if seen:

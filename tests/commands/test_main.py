@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ def test_help_names_every_command_and_each_tells_its_options(capsys):
     assert main(["--help"]) == 0 and main([]) == 2
     told = capsys.readouterr().out
     for name, does in COMMANDS.items():
-        assert f"{name:<10}{does}" in told
+        assert re.search(rf"^  {name}  +{re.escape(does)}$", told, re.MULTILINE)
         assert main([name, "--help"]) == 0
         assert f"usage: hmnet {name}" in capsys.readouterr().out
 
@@ -140,6 +141,23 @@ def test_a_reader_that_leaves_early_is_no_fault():
         command, shell=True, cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.stdout.startswith("hmnet-lite ") and not done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["--help", "check ."])
+@pytest.mark.parametrize(
+    "shell, status", [(">/dev/full", 2), (">&-", 0), (">&- 2>&-", 0), ("2>&- | head -1", 0)]
+)
+def test_a_full_or_closed_output_is_told_in_a_line_or_not_at_all(words, shell, status, tmp_path):
+    command = f"set -o pipefail; {sys.executable} -m hmnet_lite {words} {shell}"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    status = 2 if words == "check ." else status  # there is no picture
+    assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
+    assert done.stderr.count("\n") == (status == 2 and "2>&-" not in shell)
 
 
 def test_info_tells_backends_models_data_and_cache(tmp_path, monkeypatch, capsys):

@@ -185,7 +185,7 @@ def test_report_table_and_notes(own):
         "FB-IoU                   62.5   53.3"
     )
     assert report.notes() == [
-        "1 of 3 classes had no episode, so mIoU is the mean of the others: cup"
+        "1 of 3 classes had no episode (cup), so mIoU is the mean of the others"
     ]
     assert report.table(markdown=True).startswith("| IoU (%), folder, 1-shot | mine | other |")
 
