@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, turned into a question the training loop asks between two steps."""
+"""Ctrl-C, SIGTERM and a closed terminal, turned into a question the training loop asks between two steps."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any
 
 import torch
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
+_STOPPING = (signal.SIGINT, signal.SIGTERM, *([_HANGUP] if _HANGUP else []))
 
 
 class Stopped(KeyboardInterrupt):
     """Training was asked to stop, and a checkpoint was left.
 
     Attributes:
-        code: the exit status a shell expects: 130 after Ctrl-C, 143 after SIGTERM.
+        code: the exit status a shell expects: 130 after Ctrl-C, 143 after SIGTERM, 129 after
+            SIGHUP.
     """
 
     def __init__(self, message: str, code: int):
@@ -24,7 +26,9 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopAsked:
-    """Within it, the first Ctrl-C or SIGTERM is remembered; a second Ctrl-C ends at once.
+    """Within it, the first Ctrl-C, SIGTERM or SIGHUP is remembered; a second Ctrl-C ends at once.
+
+    Under nohup a SIGHUP stays ignored.
 
     Args:
         accelerator: processes that train together stop together.
@@ -58,6 +62,8 @@ class StopAsked:
     def __enter__(self) -> StopAsked:
         if threading.current_thread() is threading.main_thread():  # only there may handlers be set
             for number in _STOPPING:
+                if number == _HANGUP and signal.getsignal(number) == signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, self._remember)
         return self
 

@@ -136,8 +136,8 @@ class Trainer:
                 or it is unfinished and `resume` is False.
             FloatingPointError: the loss or many gradients in a row are not finite. The weights are
                 the last good ones, and the batch is in the folder.
-            Stopped: a KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint was left and the message
-                says how to go on.
+            Stopped: a KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP; a checkpoint was left and the
+                message says how to go on.
         """
         self._begin(resume)
         stop = StopAsked(self._accelerator) if self._run else nullcontext()

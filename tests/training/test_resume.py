@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from hmnet_lite import files
+from hmnet_lite.training import signals
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.runs import random_states, set_random_states
 from hmnet_lite.training.signals import Stopped
@@ -94,18 +95,33 @@ def test_only_the_newest_and_the_best_are_kept(tmp_path):
     assert read_tensors(tmp_path / "best.safetensors")[0]["history.loss"].shape == (2,)
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_leave_a_checkpoint_and_say_how_to_go_on(tmp_path, whole, number, code):
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_signals_leave_a_checkpoint_and_say_how_to_go_on(
+    tmp_path, whole, number, code, monkeypatch
+):
     def ask(step):
         if step.number == 5:
             os.kill(os.getpid(), number)
 
+    if number == signal.SIGHUP:  # whoever runs these tests may have us ignore it
+        monkeypatch.setattr(signals, "_HANGUP", None)
     before = signal.getsignal(number)
     with pytest.raises(Stopped, match=r"at step [56]; .*step-0000000[56].*resume") as stopped:
         run(tmp_path, on_step=ask)
     assert stopped.value.code == code and signal.getsignal(number) is before
     model, _ = run(tmp_path)
     assert equal(weights(model), weights(whole[0]))
+
+
+def test_under_nohup_a_closed_terminal_stops_nothing(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does
+    try:
+        _, history = run(tmp_path, on_step=lambda step: os.kill(os.getpid(), signal.SIGHUP))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert history.steps == 40
 
 
 def test_an_unfinished_run_is_not_thrown_away(tmp_path):
