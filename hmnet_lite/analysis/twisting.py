@@ -33,12 +33,14 @@ class Twisting:
     """A sentence's way through the blocks.
 
     Attributes:
-        mask: (H, W) bool, the answer.
+        probability: (H, W) in [0, 1], of what the sentence names.
+        mask: (H, W) bool, the answer: where it is above one half.
         colours: a block → {step of `STEPS`: (3, h, w, 3) in [0, 1]}, one basis for the block.
         likeness: a block → {step: {"visual and text": mean cosine, …}}.
         grounded: (tokens, h, w), how much each pixel is each noun; 0 where a token is none.
     """
 
+    probability: np.ndarray
     mask: np.ndarray
     colours: list[dict[str, np.ndarray]]
     likeness: list[dict[str, dict[str, float]]]
@@ -72,8 +74,9 @@ def watch(model: ReMamber, image: np.ndarray, text: str) -> Twisting:
         basis = fit_basis(cubes.values())
         colours.append({step: basis.colours(parts) for step, parts in cubes.items()})
         likeness.append({step: part_likeness(parts) for step, parts in cubes.items()})
+    probability = logits.softmax(1)[0, 1].numpy()
     mask = (logits[0, 1] > logits[0, 0]).numpy()
-    return Twisting(mask, colours, likeness, seen.network["grounded"][0].numpy())
+    return Twisting(probability, mask, colours, likeness, seen.network["grounded"][0].numpy())
 
 
 def _parts(cube: Tensor) -> Tensor:

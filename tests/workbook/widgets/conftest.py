@@ -6,6 +6,9 @@ import torch
 
 from hmnet_lite import HMNet, HMNetConfig
 from hmnet_lite.data import EmojiEpisodes
+from hmnet_lite.data.emoji.referring.dataset import EmojiReferring
+from hmnet_lite.models.remamba.config import ReMamberConfig
+from hmnet_lite.models.remamba.model import ReMamber
 
 
 @pytest.fixture(scope="session")
@@ -40,13 +43,28 @@ def others():
 
 
 @pytest.fixture(scope="session")
-def live(networks, episodes, others):
+def reader():
+    """A network that reads sentences; two blocks."""
+    torch.manual_seed(0)
+    return ReMamber(ReMamberConfig(dim=16, inner=16, state=4)).eval()
+
+
+@pytest.fixture(scope="session")
+def told():
+    """Two scenes of 128 × 128 with two sentences each."""
+    scenes = EmojiReferring(0, "seen", image_size=128, sentences=2)
+    return [scene for scene in (scenes[i] for i in range(9)) if len(scene.sentences) == 2][:2]
+
+
+@pytest.fixture(scope="session")
+def live(networks, episodes, others, reader, told):
     """Every live picture by its topic, small."""
     from hmnet_lite.workbook.widgets.hidden import hidden_state
     from hmnet_lite.workbook.widgets.qim import pixel_inspector
     from hmnet_lite.workbook.widgets.state import forgetting_explorer
     from hmnet_lite.workbook.widgets.swap import swap_the_support
     from hmnet_lite.workbook.widgets.task import gap_dial
+    from hmnet_lite.workbook.widgets.twister import say_it
 
     half = {gap: np.linspace(0, 1, 128)[None].repeat(128, 0) for gap in episodes}
     return {
@@ -55,4 +73,5 @@ def live(networks, episodes, others):
         "state": forgetting_explorer(networks["state alone"], episodes),
         "swap": swap_the_support(networks, episodes, others),
         "task": gap_dial(episodes, {"right half": half}),
+        "twister": say_it(reader, told),
     }

@@ -210,6 +210,39 @@ def open_state(page, data) -> list[float]:
     return times
 
 
+def say(page, data) -> list[float]:
+    """Say it: another sentence, block, scene and threshold; the cube's colours are those kept."""
+    widget = find(page, "Say it")
+
+    def words(scene, sentence, block, threshold=0.5):
+        told = data["scenes"][scene]["sentences"][sentence]
+        found, mask = told["answer"] > 255 * threshold, told["mask"] == 1
+        score = (found & mask).sum() / (found | mask).sum()
+        return f"“{told['text']}”: IoU {percent(score)}. Block {block + 1} is shown."
+
+    def painted(scene, sentence, block):
+        """Whether the first pixel of the last step's last part has its colour."""
+        cube = data["scenes"][scene]["sentences"][sentence]["cube"][block, -1, -1]
+        canvas = widget.locator("canvas").nth(1)
+        shown = canvas.evaluate(PIXEL, [0.96, 0.96])[:3]
+        return max(abs(a - int(b)) for a, b in zip(shown, cube[-1, -1], strict=True)) <= 3
+
+    first, second = (told["text"] for told in data["scenes"][0]["sentences"])
+    times = [says(widget, words(0, 0, 0))]
+    widget.get_by_label(second, exact=True).check()
+    times.append(says(widget, words(0, 1, 0)))
+    assert painted(0, 1, 0)
+    press(widget.get_by_label(second, exact=True), "ArrowLeft")
+    press(widget.get_by_role("group", name="block").get_by_label("1"), "ArrowRight")
+    times.append(says(widget, words(0, 0, 1)))
+    assert painted(0, 0, 1)
+    press(widget.get_by_role("group", name="scene").get_by_label("1"), "ArrowRight")
+    times.append(says(widget, words(1, 0, 1)))
+    press(widget.get_by_label("threshold"), *["ArrowRight"] * 25, "ArrowLeft")
+    times.append(says(widget, words(1, 0, 1, 0.9)))
+    return times[1:]
+
+
 #: topic → what to do with it: (page, data) → milliseconds of its answers
 DRIVES: dict[str, Callable] = {
     "hidden": open_state,
@@ -217,6 +250,7 @@ DRIVES: dict[str, Callable] = {
     "state": forget,
     "swap": swap,
     "task": guess,
+    "twister": say,
 }
 
 

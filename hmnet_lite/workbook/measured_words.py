@@ -1,0 +1,62 @@
+"""The numbers of notebook 11's figures: files that `hmnet evaluate` wrote, and costs by a clock."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hmnet_lite.analysis.fusion_costs import FUSIONS, step_costs
+from hmnet_lite.workbook.figures.twister import SPLIT_LABELS
+
+FOLDER = Path(__file__).resolve().parents[2] / "figures" / "referring"
+READER = "remamber-fold0"  # the report of the network that ships
+SIDES = (256, 384, 512, 768, 1024)
+ARM = "arm-"  # begins the report of a network trained for a comparison: arm-NAME-seedN.json
+
+
+def words_scores() -> dict[str, Any]:
+    """oIoU of the shipped network and of the floors: split → method → kind of sentence."""
+    report = _report(FOLDER / f"{READER}.json")
+    return {
+        split: {
+            method: {kind: rows[method][kind]["oIoU"] for kind in ("all", "relational")}
+            for method in rows
+            if method != "fingerprint"
+        }
+        for split, rows in report["splits"].items()
+    }
+
+
+def words_costs() -> dict[str, Any]:
+    """Seconds and memory of a training step of every fusion, at every side. A minute or two."""
+    found = {name: [step_costs(name, side) for side in SIDES] for name in FUSIONS}
+    return {
+        "sides": SIDES,
+        "costs": {
+            name: {
+                "seconds": [c.seconds for c in costs],
+                "megabytes": [c.megabytes for c in costs],
+                "parameters": costs[0].parameters,
+            }
+            for name, costs in found.items()
+        },
+    }
+
+
+def words_arms() -> dict[str, Any]:
+    """oIoU of networks that were trained alike and differ in one switch: arm → split → seeds."""
+    arms: dict[str, Any] = {}
+    for path in sorted(FOLDER.glob(f"{ARM}*.json")):
+        name = path.stem.removeprefix(ARM).rpartition("-seed")[0]
+        own = arms.setdefault(name, {split: [] for split in SPLIT_LABELS})
+        report = _report(path)
+        for split in SPLIT_LABELS:
+            own[split].append(report["splits"][split]["model"]["all"]["oIoU"])
+        facts = report["training"]
+        own["parameters"], own["steps"] = facts["trained_parameters"], facts["steps"]
+    return arms
+
+
+def _report(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8"))
