@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal, turned into a question the training loop asks between two steps."""
+"""Ctrl-C, SIGTERM and a closed terminal, turned into a question asked between two steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say it: sentences on one scene, the answers, and the twister's cube on its way through a block."""
+"""Say it: sentences about one scene, the answers, and the cube on its way through a block."""
 
 from __future__ import annotations
 
