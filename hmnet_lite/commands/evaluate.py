@@ -4,6 +4,7 @@ hmnet evaluate model.safetensors
 hmnet evaluate hmnet-lite-fold0 --gaps same cross --shots 5 --out report.json
 hmnet evaluate seed0.safetensors seed1.safetensors seed2.safetensors --out report.json
 hmnet evaluate remamber-fold0
+hmnet evaluate diffews-fold0 --gaps same cross
 hmnet evaluate authors.pth --dataset pascal --root VOC2012 --fold 0
 """
 
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from hmnet_lite.commands import data, photos
+from hmnet_lite.commands.diffusion import score_diffusion
 from hmnet_lite.commands.options import options_of
 from hmnet_lite.commands.outputs import check_file
 from hmnet_lite.commands.referring import evaluate_on_sentences
@@ -88,6 +90,14 @@ def run(options: Options, command: str) -> None:
         evaluate_on_sentences(
             paths[0], options.out, command, scenes=options.episodes, seed=options.seed
         )
+    elif drawing := [path for path in own if zoo.facts(path).get("task") == "diffusion"]:
+        if len(drawing) < len(paths) or options.dataset != "emoji":
+            raise ValueError(
+                f"{drawing[0]} is a DiffewS; test it on the emoji, with others of its kind"
+            )
+        if options.keep:
+            raise ValueError(f"--keep means nothing for {drawing[0]}, a DiffewS")
+        _on_emoji_by_diffusion(paths, options, command)
     elif options.dataset == "emoji":
         unused = (name for name in data.PHOTO_FIELDS if name != "support_annotation")
         data.refuse_photo_options(options, (*unused, "backbone", "on_bad_image"))
@@ -156,6 +166,16 @@ def _on_emoji(paths: list[Path], options: Options, command: str) -> None:
     if options.keep:
         for (method, seed), path in networks.items():
             add_facts(path, **_kept(report, method, seed))
+
+
+def _on_emoji_by_diffusion(paths: list[Path], options: Options, command: str) -> None:
+    folds = {zoo.facts(path)["fold"] for path in paths}
+    if len(folds) > 1 or options.fold not in (None, *folds):
+        raise ValueError(
+            f"trained with fold {', '.join(map(str, sorted(folds)))} novel; test each on its own"
+        )
+    options.fold = folds.pop()
+    finish(score_diffusion(paths, data.emoji_protocol(options), options.gaps), options.out, command)
 
 
 def _kept(report: Report, method: str, seed: int | None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "train a network and save it; --resume goes on with one that was stopped",
     "train-published": "train the published HMNet on photographs, as in the paper",
     "train-referring": "train a ReMamber, which finds what a sentence names",
+    "train-diffusion": "train a DiffewS, which draws masks by diffusion, in three stages",
     "evaluate": "test a saved network on classes it has not seen",
     "compare": "train with and without Mamba, test both",
     "info": "this machine, the backends, models and data found on it",

@@ -30,6 +30,7 @@ KIND = "hmnet-lite checkpoint"
 NETWORKS = {
     "HMNet": ("hmnet_lite.models.lite", "HMNetConfig"),
     "PublishedHMNet": ("hmnet_lite.models.hmnet.model", "PublishedConfig"),
+    "DiffewS": ("hmnet_lite.models.diffews.model", "DiffewSConfig"),
     "ReMamber": ("hmnet_lite.models.remamba.model", "ReMamberConfig"),
 }
 _WRAPPERS = {"module", "_orig_mod"}  # what DistributedDataParallel and torch.compile put in names

@@ -1,0 +1,50 @@
+"""hmnet evaluate for DiffewS: the emoji's test episodes, the floors, HMNet-lite beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from hmnet_lite.data.emoji.protocol import GAPS, Protocol
+from hmnet_lite.models.features import extractor
+from hmnet_lite.scoring.evaluate import FLOORS, evaluate
+from hmnet_lite.scoring.gaps import prior_threshold
+from hmnet_lite.scoring.predict import photo_prior_predictor, segment_episode
+from hmnet_lite.scoring.report import Report
+from hmnet_lite.training import zoo
+
+BESIDE = "hmnet-lite-fold{}"  # scored on the same episodes where it is shipped
+
+
+def score_diffusion(
+    paths: Sequence[Path], protocol: Protocol, gaps: Sequence[str] | None = None
+) -> Report:
+    """Every network, the floors and HMNet-lite on the same pictures.
+
+    Args:
+        paths: of DiffewS's checkpoints, all of the protocol's fold.
+        protocol: its gap is replaced by each of `gaps` in turn; all four when None.
+    """
+    networks = {(_name(path), zoo.facts(path).get("seed")): zoo.load(path) for path in paths}
+    beside = BESIDE.format(protocol.fold)
+    if beside in zoo.names():
+        networks["HMNet-lite", zoo.facts(beside).get("seed")] = zoo.load(beside)
+    backbone = extractor("efficientnet_lite0")
+    asked = {(name, None): floor for name, floor in FLOORS.items()}
+    asked["prior mask", None] = photo_prior_predictor(backbone, prior_threshold(protocol))
+    asked |= {key: partial(segment_episode, network) for key, network in networks.items()}
+    report = Report(protocol.build().classes)
+    report.training = {"runs": [{"method": _name(path), **zoo.facts(path)} for path in paths]}
+    for gap in gaps or GAPS:
+        at_gap = replace(protocol, gap=gap)
+        named = {" / ".join(map(str, key)): predict for key, predict in asked.items()}
+        scores = evaluate(named, at_gap.build())
+        for (method, seed), result in zip(asked, scores.values(), strict=True):
+            report.add(method, at_gap, result, seed=seed)
+    return report
+
+
+def _name(path: Path) -> str:
+    return path.stem.partition("-seed")[0]
