@@ -284,6 +284,10 @@ def test_notebooks_are_committed_clean(path):
         for output in cell.get("outputs", []):
             assert output.output_type != "error"
             for kind, data in output.get("data", {}).items():
-                if kind == "image/png":
+                if kind in {"image/png", "image/jpeg"}:
                     size = len(base64.b64decode(data))
                     assert size <= 100_000, f"a picture of {size} bytes after: {cell.source[:80]}"
+
+
+def test_the_notebooks_together_stay_small():
+    assert sum(path.stat().st_size for path in NOTEBOOKS) <= 5_000_000

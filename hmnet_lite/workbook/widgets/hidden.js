@@ -1,8 +1,8 @@
 // The hidden-state inspector: the recurrence h = exp(Δ A) h + Δ B u, run here, entry by entry.
 
-/** What is read at each step: [scan, its step]; the support once, or before every patch. */
+/** What is read at each step: [scan, its step]; the support, if any, once or before every patch. */
 function readingLine(given, patch, recap) {
-  const count = ({ u }) => Array.from({ length: u.shape[0] }, (_, i) => i);
+  const count = (scan) => Array.from({ length: scan ? scan.u.shape[0] : 0 }, (_, i) => i);
   const line = [], [support, query] = [count(given.support), count(given.query)];
   const length = recap ? patch : query.length;
   for (let start = 0; start < query.length; start += length) {
@@ -17,8 +17,8 @@ function recurrence(given, line, factor) {
   const [channels, entries] = given.A.shape, width = channels * entries;
   const states = new Float32Array(line.length * width), h = new Float64Array(width);
   line.forEach(([name, i], step) => {
-    const { u, delta, B } = given[name];
-    const [x, d, b] = [at(u, i), at(delta, i), at(B, i)];
+    const { u, delta, B, order } = given[name];
+    const [x, d, b] = [at(u, order.data[i]), at(delta, i), at(B, i)];
     for (let c = 0, j = 0; c < channels; c += 1) {
       const size = factor * d[c];
       for (let n = 0; n < entries; n += 1, j += 1) {
@@ -33,7 +33,8 @@ function recurrence(given, line, factor) {
 async function render({ model, el }) {
   const data = await unpack(model.get("data"));
   const [channels, entries] = data.scans[0].A.shape, width = channels * entries;
-  const first = data.scans[0].support.u.shape[0];
+  const first = data.start ?? data.scans[0].support.u.shape[0];
+  const flat = channels === 1; // then a row holds the entries, and there is no picture
   const state = new State({ direction: 0, recap: true, power: 0, step: first, entry: [0, 0] });
   let known = {}; // what was computed last
   const found = (v) => {
@@ -48,14 +49,16 @@ async function render({ model, el }) {
   const stepOf = (v) => Math.min(v.step, found(v).line.length);
   const after = found(state.values).states.subarray((first - 1) * width, first * width);
   const loudest = after.reduce((best, x, i) => (Math.abs(x) > Math.abs(after[best]) ? i : best), 0);
-  state.values.entry = [loudest % entries, Math.floor(loudest / entries)];
-  const index = ({ entry: [n, c] }) => c * entries + n;
+  state.values.entry = flat ? [0, loudest] : [loudest % entries, Math.floor(loudest / entries)];
+  const chosen = ({ entry: [row, column] }) => (flat ? [column, 0] : [row, column]);
+  const index = (v) => { const [n, c] = chosen(v); return c * entries + n; };
   const now = (v) => {
-    const { given, line, states } = found(v), step = stepOf(v), [n, c] = v.entry;
-    const [name, i] = line[step - 1], { u, delta, B } = given[name];
-    const size = 2 ** v.power * at(delta, i, c);
-    return { name, i, size, h: states[(step - 1) * width + index(v)],
-      keeps: Math.exp(size * given.A.data[index(v)]), writes: size * at(B, i, n) * at(u, i, c) };
+    const { given, line, states } = found(v), step = stepOf(v), [n, c] = chosen(v);
+    const [name, i] = line[step - 1], { u, delta, B, C, order } = given[name];
+    const size = 2 ** v.power * at(delta, i, c), begin = (step - 1) * width;
+    const y = at(C, i).reduce((sum, weight, m) => sum + weight * states[begin + c * entries + m], 0);
+    return { name, i, size, y, h: states[begin + index(v)],
+      keeps: Math.exp(size * given.A.data[index(v)]), writes: size * at(B, i, n) * at(u, order.data[i], c) };
   };
 
   const frame = (context, x, y, w, h) => [[4, "#000000"], [2, "#ffffff"]].forEach(([line, stroke]) => {
@@ -73,27 +76,34 @@ async function render({ model, el }) {
       frame(context, (column * w) / columns, (row * h) / rows, w / columns, h / rows);
     }, { caption: (v) => (now(v).name === name ? `reading the ${name}` : name) });
 
+  const [rows, columns] = flat ? [1, entries] : [entries, channels];
   const map = canvas(state, "The state: choose an entry by a click or with the arrow keys",
     (context, w, h, c, v) => {
       const { states, largest } = found(v), begin = (stepOf(v) - 1) * width;
       context.imageSmoothingEnabled = false;
-      context.drawImage(raster(channels, entries, (i) => {
-        const value = states[begin + (i % channels) * entries + Math.floor(i / channels)] / largest;
+      context.drawImage(raster(columns, rows, (i) => {
+        const j = flat ? i : (i % channels) * entries + Math.floor(i / channels);
+        const value = states[begin + j] / largest;
         return [...rgb(value < 0 ? c.negative : c.query), 255 * Math.sqrt(Math.abs(value))];
       }), 0, 0, w, h);
-      const [n, channel] = v.entry;
-      frame(context, (channel * w) / channels, (n * h) / entries, w / channels, h / entries);
-    }, { aspect: 3.4, caption: "the state h, a column a channel, a row an entry: purple negative, "
-      + "orange positive; click, or arrow keys" });
-  choosing(map, state, "entry", [entries, channels]);
+      const [row, column] = v.entry;
+      frame(context, (column * w) / columns, (row * h) / rows, w / columns, h / rows);
+    }, { aspect: flat ? 10 : 3.4, caption: `the state h, a column ${flat ? "an entry" : "a channel, "
+      + "a row an entry"}: purple negative, orange positive; click, or arrow keys` });
+  choosing(map, state, "entry", [rows, columns]);
 
   const chart = canvas(state, "The life line of the chosen entry", (context, w, h, c, v) => {
-    const { line, states } = found(v), life = line.map((_, t) => states[t * width + index(v)]);
+    const { given, line, states } = found(v), life = line.map((_, t) => states[t * width + index(v)]);
     const [low, high] = [Math.min(0, ...life), Math.max(0, ...life)];
     const span = Math.max(high - low, 1e-9);
     const { px, py, box } = axes(context, w, h, c, { x: [0, line.length],
       y: [low - 0.05 * span, high + 0.05 * span], xlabel: "steps", ylabel: "h",
       marks: [low, 0, high].filter((mark) => mark === 0 || Math.abs(mark) > 0.1 * span) });
+    const steps = line.map(([name, i]) => at(given[name].delta, i, chosen(v)[1]));
+    const tallest = Math.max(...steps) / (0.3 * (box[3] - box[1]));
+    context.globalAlpha = 0.6;
+    context.fillStyle = c.quiet;
+    steps.forEach((d, t) => context.fillRect(px(t), box[3] - d / tallest, px(1) - px(0), d / tallest));
     context.globalAlpha = 0.25;
     context.fillStyle = c.support;
     const begins = line.map(([name, i], t) => (name === "support" && i === 0 ? t : -1)).filter((t) => t >= 0);
@@ -106,22 +116,25 @@ async function render({ model, el }) {
     context.setLineDash([5, 4]);
     context.strokeRect(px(stepOf(v)), box[1], 0, box[3] - box[1]);
     context.setLineDash([]);
-  }, { aspect: 3.8, caption: "Life line of the chosen entry; tinted: the support is being read." });
+  }, { aspect: 3.8, caption: "Life line of the chosen entry; grey bars: Δ of its channel"
+    + (flat ? "." : "; tinted: the support is being read.") });
   for (const figure of [map, chart]) figure.classList.add("live-wide");
 
   const words = telling(state, (v) => {
-    const { name, i, size, h, keeps, writes } = now(v), [n, c] = v.entry;
-    return `Channel ${c + 1}, entry ${n + 1}, after ${name} pixel ${i + 1}: h = ${h.toPrecision(3)}. `
-      + `This step's Δ is ${size.toPrecision(2)}: it keeps ${percent(keeps)} and writes ${writes.toPrecision(2)}.`;
+    const { name, i, size, h, y, keeps, writes } = now(v), [n, c] = chosen(v);
+    const when = flat ? `step ${i + 1}` : `${name} pixel ${i + 1}`;
+    return `Channel ${c + 1}, entry ${n + 1}, after ${when}: h = ${h.toPrecision(3)}. `
+      + `This step's Δ is ${size.toPrecision(2)}: it keeps ${percent(keeps)} and writes ${writes.toPrecision(2)}. `
+      + `The channel's output, without its skip: ${y.toPrecision(3)}.`;
   });
   const steps = readingLine(data.scans[0], data.patch, true).length;
-  return assemble(el, state, "Hidden-state inspector", [
-    [choice(state, "direction", "direction", data.directions.map((name, i) => [i, name])),
-      toggle(state, "recap", "read the support again before every patch")],
+  return assemble(el, state, flat ? "State stepper" : "Hidden-state inspector", [
+    [choice(state, "direction", data.choice ?? "direction", data.directions.map((name, i) => [i, name])),
+      ...(flat ? [] : [toggle(state, "recap", "read the support again before every patch")])],
     [player(state, "step", steps), slider(state, "step", "step", { min: 1, max: steps }),
       slider(state, "power", "all Δ", { min: -4, max: 4, step: 1,
         show: (x) => `× ${x < 0 ? `1/${2 ** -x}` : 2 ** x}` })],
-    [map], [words], [chart], [picture("support"), picture("query")]]);
+    [map], [words], [chart], ...(flat ? [] : [[picture("support"), picture("query")]])]);
 }
 
 export default { render };

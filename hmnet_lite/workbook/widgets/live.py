@@ -27,8 +27,9 @@ import numpy as np
 
 FOLDER = Path(__file__).parent
 DTYPES = ("uint8", "float16", "float32")
-STILL = 60_000  # bytes of a still at most: notebooks hold many
-QUALITY = 88  # of WebP: drawings stay sharp at a tenth of their bytes
+STILL = 40_000  # bytes of a still at most: notebooks hold many
+QUALITY = 80  # of WebP: drawings stay sharp at a tenth of their bytes
+STEPS = 20  # the thresholds of answers are multiples of 1 / STEPS
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +49,36 @@ def as_bytes(probability: np.ndarray) -> np.ndarray:
     return (255 * probability).round().astype(np.uint8)
 
 
+def in_steps(probability: np.ndarray, steps: int = STEPS) -> np.ndarray:
+    """[0, 1] → uint8, 255 for 1, in few levels, which travel lightly.
+
+    Above a threshold k / steps, k = 1, 2, …, are then the same pixels as before.
+    """
+    level = (np.ceil(np.asarray(probability, float) * steps) - 1).clip(0, steps - 1)
+    return (255 * (level + 0.5) / steps).round().astype(np.uint8)
+
+
+def thinned(x: np.ndarray, bits: int = 7) -> np.ndarray:
+    """float16 with this many of its 10 bits of fraction, rounded: what is left out travels free."""
+    drop = 10 - bits
+    raw = x.astype(np.float16).view(np.uint16)
+    return ((raw + (1 << (drop - 1))) & (0xFFFF >> drop << drop)).astype(np.uint16).view(np.float16)
+
+
 def still(figure: Any) -> bytes:
-    """A matplotlib figure as a small PNG; closes it."""
+    """A matplotlib figure as a small PNG or JPEG; closes it."""
     import matplotlib.pyplot as plt
 
-    from hmnet_lite.workbook.figures.parts import png
+    from hmnet_lite.workbook.figures.parts import small
 
-    raw = png(figure, max_bytes=STILL)
+    _, raw = small(figure, max_bytes=STILL)
     plt.close(figure)
     return raw
+
+
+def kind_of(raw: bytes) -> str:
+    """ "image/png" or "image/jpeg", by a file's first bytes."""
+    return "image/jpeg" if raw.startswith(b"\xff\xd8") else "image/png"
 
 
 def pack(data: Mapping[str, Any]) -> bytes:
@@ -67,12 +89,12 @@ def pack(data: Mapping[str, Any]) -> bytes:
     Raises:
         TypeError: an array of another type than uint8, float16 or float32.
     """
-    parts: list[bytes] = []
+    parts: dict[bytes, int] = {}  # each once, however often it is named
 
     def place(raw: bytes) -> int:
-        start = sum(map(len, parts))
-        parts.append(raw + bytes(-len(raw) % 4))
-        return start
+        if raw not in parts:
+            parts[raw] = sum(len(x) + -len(x) % 4 for x in parts)
+        return parts[raw]
 
     def walk(node: Any) -> Any:
         if isinstance(node, Mapping):
@@ -93,7 +115,8 @@ def pack(data: Mapping[str, Any]) -> bytes:
 
     header = json.dumps(walk(data), ensure_ascii=False).encode()
     header += b" " * (-(len(header) + 4) % 4)
-    block = struct.pack("<I", len(header) + 4) + header + b"".join(parts)
+    body = b"".join(raw + bytes(-len(raw) % 4) for raw in parts)
+    block = struct.pack("<I", len(header) + 4) + header + body
     return gzip.compress(block, mtime=0)
 
 
@@ -117,7 +140,7 @@ def style() -> str:
     return (FOLDER / "live.css").read_text("utf-8")
 
 
-PAGE = """<div data-live="{key}"><img src="data:image/png;base64,{still}" alt="{alt}"></div>
+PAGE = """<div data-live="{key}"><img src="data:{kind};base64,{still}" alt="{alt}"></div>
 <style>{style}</style>
 <script type="module">
 {module}
@@ -132,7 +155,7 @@ class Live:
     Attributes:
         topic: names the JavaScript module.
         data: what it draws, as `pack` takes it.
-        still: a PNG of how it begins.
+        still: a PNG or JPEG of how it begins.
         alt: what is seen on the still, for readers who do not see it.
     """
 
@@ -143,14 +166,15 @@ class Live:
 
     def html(self) -> str:
         """A piece of a page that lives by itself."""
-        data = base64.b64encode(pack(self.data)).decode()
+        data, first = (base64.b64encode(x).decode() for x in (pack(self.data), self.still))
         return PAGE.format(
             key=f"{self.topic}-{hashlib.sha256(data.encode()).hexdigest()[:12]}",
-            still=base64.b64encode(self.still).decode(), alt=html.escape(self.alt),
+            kind=kind_of(self.still), still=first, alt=html.escape(self.alt),
             style=style(), module=module(self.topic), data=data,
         )  # fmt: skip
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict, dict]:
         still = base64.b64encode(self.still).decode()
-        data = {"text/html": self.html(), "image/png": still, "text/plain": self.alt}
-        return data, {"image/png": {"alt": self.alt}}
+        kind = kind_of(self.still)
+        data = {"text/html": self.html(), kind: still, "text/plain": self.alt}
+        return data, {kind: {"alt": self.alt}}

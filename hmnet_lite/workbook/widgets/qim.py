@@ -17,6 +17,7 @@ from hmnet_lite.workbook.figures.qim import WRITERS, who_is_heard
 from hmnet_lite.workbook.figures.task import zoomed_support
 from hmnet_lite.workbook.widgets.live import Live, seen_as, still
 
+LEVELS = 15  # above 0 of a map: the eye tells no more apart, and few travel lightly
 FOREGROUND = 0.5  # share of a cell from which on it counts as the class's
 
 
@@ -110,8 +111,9 @@ def path_data(
     Returns:
         "support" and "query": (views, outputs, pixels) uint8, views being all directions together
         and then each. A value v is heard (v / 255)² as loud as the output's loudest pixel, its own
-        aside. "shares": (outputs, 4) float32 of `WRITERS`, by the norms of what each wrote;
-        "skip": (outputs,) float16, the norm of D u, 1 = all of these. And the maps' sizes.
+        aside, the root rounded to a 15th. "shares": (outputs, 4) float32 of `WRITERS`, by the norms
+        of what each wrote; "skip": (outputs,) float16, the norm of D u, 1 = all of these. And the
+        maps' sizes.
     """
     outputs = written.query.shape[2]
     own = torch.eye(outputs, dtype=torch.bool)
@@ -134,8 +136,10 @@ def path_data(
     ratio = seen.block.config.recap_ratio if own_is_all else seen.block.patch_ratio
     small = list(patch_size(*seen.size, ratio))
     return {
-        "support": (255 * maps[0]).round().byte().numpy(),
-        "query": (255 * maps[1]).round().byte().numpy(),
+        **{
+            kind: (LEVELS * x).round().mul(255 / LEVELS).round().byte().numpy()
+            for kind, x in zip(("support", "query"), maps, strict=True)
+        },
         "shares": (sizes / total[:, None]).numpy(),
         "skip": (written.skip.norm(dim=0) / total).numpy().astype(np.float16),
         "size": list(seen.size),

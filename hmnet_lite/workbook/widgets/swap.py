@@ -10,7 +10,7 @@ from hmnet_lite.data.episode import Episode
 from hmnet_lite.models.lite import HMNet
 from hmnet_lite.scoring.metrics import mask_iou
 from hmnet_lite.workbook.figures.task import paint_prediction, picture_table
-from hmnet_lite.workbook.widgets.live import Live, as_bytes, seen_as, still
+from hmnet_lite.workbook.widgets.live import Live, in_steps, seen_as, still
 
 
 def swap_the_support(
@@ -35,7 +35,7 @@ def swap_the_support(
         "shown": list(SHOWN),
         "answers": {
             name: {
-                gap: [as_bytes(own[shown][i].numpy()) for shown in SHOWN]
+                gap: [in_steps(own[shown][i].numpy()) for shown in SHOWN]
                 for i, gap in enumerate(episodes)
             }
             for name, own in answers.items()

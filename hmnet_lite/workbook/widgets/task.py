@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hmnet_lite.data.episode import Episode
-from hmnet_lite.workbook.widgets.live import Live, as_bytes, seen_as, still
+from hmnet_lite.workbook.widgets.live import Live, in_steps, seen_as, still
 from hmnet_lite.workbook.widgets.parts import jpeg, live_picture
 
 
@@ -70,7 +70,7 @@ def gap_dial(
         "gaps": list(episodes),
         "methods": list(answers),
         "answers": {
-            name: {gap: as_bytes(np.asarray(own[gap], float)) for gap in episodes}
+            name: {gap: in_steps(own[gap], steps=2) for gap in episodes}
             for name, own in answers.items()
         },
         "query": {gap: seen_as(e.query_image, e.query_mask) for gap, e in episodes.items()},

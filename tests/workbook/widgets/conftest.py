@@ -59,17 +59,22 @@ def told():
 @pytest.fixture(scope="session")
 def live(networks, episodes, others, reader, told):
     """Every live picture by its topic, small."""
-    from hmnet_lite.workbook.widgets.hidden import hidden_state
+    from hmnet_lite.workbook.widgets.hidden import hidden_state, sequence_state
     from hmnet_lite.workbook.widgets.qim import pixel_inspector
+    from hmnet_lite.workbook.widgets.recap import recap_player
     from hmnet_lite.workbook.widgets.state import forgetting_explorer
     from hmnet_lite.workbook.widgets.swap import swap_the_support
     from hmnet_lite.workbook.widgets.task import gap_dial
     from hmnet_lite.workbook.widgets.twister import say_it
 
     half = {gap: np.linspace(0, 1, 128)[None].repeat(128, 0) for gap in episodes}
+    steps = {"slow": np.full(16, 0.125), "fast": np.full(16, 0.5)}
+    line = np.linspace(-1, 1, 16), steps, -np.arange(1.0, 5)
     return {
         "hidden": hidden_state(networks["state alone"], episodes["held_out"]),
         "qim": pixel_inspector(networks, episodes, start=(3, 3)),
+        "recap": recap_player(networks["state alone"], episodes["held_out"]),
+        "sequence": sequence_state(*line, start=3),
         "state": forgetting_explorer(networks["state alone"], episodes),
         "swap": swap_the_support(networks, episodes, others),
         "task": gap_dial(episodes, {"right half": half}),

@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from hmnet_lite.workbook.widgets.hidden import run
 from hmnet_lite.workbook.widgets.live import Live
 
 # a page in the book's manner: its colours are variables, and the theme an attribute of the body
@@ -188,28 +187,6 @@ def guess(page, data) -> list[float]:
     return times
 
 
-def open_state(page, data) -> list[float]:
-    """The hidden-state inspector: the page's recurrence gives what `selective_scan` gives."""
-    widget = find(page, "Hidden-state inspector")
-    state, step = widget.locator("canvas").first, widget.get_by_label("step", exact=True)
-    box = state.bounding_box()
-    state.click(position={"x": 5.5 / 32 * box["width"], "y": 1.5 / 4 * box["height"]})
-    press(step, "Home", *["ArrowRight"] * 25)  # step 26: the tenth pixel of the query
-    times = []
-    for power, recap, direction in ((0, True, 0), (2, True, 0), (2, False, 2)):
-        press(widget.get_by_label("all Δ"), "Home", *["ArrowRight"] * (4 + power))
-        widget.get_by_label("read the support again before every patch").set_checked(recap)
-        widget.get_by_label(data["directions"][direction]).check()
-        given, count = data["scans"][direction], 16
-        expected = run(given, patch=data["patch"], recap=recap, factor=2.0**power)[25, 5, 1]
-        says(widget, f"Channel 6, entry 2, after query pixel {26 - count}: h = ")
-        words = widget.locator(".live-telling").inner_text()
-        shown = float(words.split("h = ")[1].split(". This")[0])
-        assert abs(shown - expected) <= 6e-3 * abs(expected) + 1e-6, (words, expected)
-        times.append(float(widget.get_attribute("data-milliseconds")))
-    return times
-
-
 def say(page, data) -> list[float]:
     """Say it: another sentence, block, scene and threshold; the cube's colours are those kept."""
     widget = find(page, "Say it")
@@ -245,7 +222,6 @@ def say(page, data) -> list[float]:
 
 #: topic → what to do with it: (page, data) → milliseconds of its answers
 DRIVES: dict[str, Callable] = {
-    "hidden": open_state,
     "qim": inspect,
     "state": forget,
     "swap": swap,

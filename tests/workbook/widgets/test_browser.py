@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from tests.browser import start_lab
-from tests.workbook.widgets import living
+from tests.workbook.widgets import living, living_state
 from tests.workbook.widgets.test_training import REPLAY
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -41,12 +41,6 @@ import numpy as np
 from hmnet_lite.workbook.widgets.scan import discretisation_explorer
 tank = np.array([[-0.5]]), np.array([1.0])
 discretisation_explorer({"tank": tank}, lambda time: np.ones_like(time), (0.5, 1, 2, 4), duration=8)
-""",
-    "state_stepper": """
-import numpy as np
-from hmnet_lite.workbook.widgets.algorithms import state_stepper
-u, A = np.linspace(-1, 1, 16), -np.arange(1.0, 5)
-state_stepper(u, {"slow": np.full(16, 0.1), "fast": np.full(16, 0.5)}, A, start=5)
 """,
     "traversal_chooser": """
 import numpy as np
@@ -148,9 +142,12 @@ def page(request, lab, live, tmp_path_factory):
         yield opened
 
 
-@pytest.mark.parametrize("topic", living.DRIVES)
+DRIVES = living.DRIVES | living_state.DRIVES
+
+
+@pytest.mark.parametrize("topic", DRIVES)
 def test_a_live_picture_answers(page, live, topic):
-    milliseconds = living.DRIVES[topic](page.page, live[topic].data)
+    milliseconds = DRIVES[topic](page.page, live[topic].data)
     print(f"\n{topic}: {', '.join(f'{ms:.0f}' for ms in milliseconds)} ms an answer")
     assert page.errors == []
 

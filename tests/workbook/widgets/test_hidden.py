@@ -9,7 +9,7 @@ import pytest
 
 from hmnet_lite.analysis.look import look
 from hmnet_lite.analysis.split import one_direction, split_state
-from hmnet_lite.workbook.widgets.hidden import hidden_state, run, scan_data
+from hmnet_lite.workbook.widgets.hidden import hidden_state, run, scan_data, sequence_state
 
 
 @pytest.fixture(scope="module")
@@ -43,5 +43,19 @@ def test_a_longer_step_forgets_more(hybrid):
 def test_it_ships_what_the_page_needs_and_little_more(networks, episodes):
     live = hidden_state(networks["state alone"], episodes["same"])
     assert len(live.data["scans"]) == len(live.data["directions"]) == 4
-    assert live.data["patch"] == 16 and live.still.startswith(b"\x89PNG")
+    assert live.data["patch"] == 16 and live.still[:2] in {b"\x89P", b"\xff\xd8"}
     assert live.data["scans"][0]["query"]["u"].shape == (64, 32)
+
+
+def test_a_sequence_s_states_are_the_recurrence_s():
+    u, A = np.array([1.0, -2.0, 0.5]), np.array([-1.0, -4.0])
+    steps = {"one": np.array([0.125, 0.75, 0.25]), "other": np.full(3, 0.5)}
+    live = sequence_state(u, steps, A, start=2)
+    assert live.data["directions"] == ["one", "other"] and live.data["start"] == 2
+    for given, delta in zip(live.data["scans"], steps.values(), strict=True):
+        h, expected = 0, []
+        for u_t, delta_t in zip(u, delta, strict=True):
+            h = np.exp(delta_t * A) * h + delta_t * u_t
+            expected.append(h)
+        found = run(given, patch=live.data["patch"], recap=True)
+        assert np.allclose(found[:, 0], expected, rtol=1e-5)

@@ -83,4 +83,4 @@ def test_the_gap_dial_holds_every_answer(episodes):
     for gap, episode in episodes.items():
         assert np.array_equal(live.data["answers"]["half"][gap] > 127.5, half[gap] > 0.5)
         assert live.data["styles"][gap] == [episode.support_styles[0], episode.query_style]
-    assert live.still.startswith(b"\x89PNG")
+    assert live.still[:2] in {b"\x89P", b"\xff\xd8"}

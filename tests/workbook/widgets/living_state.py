@@ -1,0 +1,81 @@
+"""What is done to the live pictures of states in a browser, and what they must then say."""
+
+from __future__ import annotations
+
+from hmnet_lite.workbook.widgets.hidden import run
+from hmnet_lite.workbook.widgets.recap import walk
+from tests.workbook.widgets.living import find, press, says
+
+
+def open_state(page, data) -> list[float]:
+    """The hidden-state inspector: the page's recurrence gives what `selective_scan` gives."""
+    widget = find(page, "Hidden-state inspector")
+    state, step = widget.locator("canvas").first, widget.get_by_label("step", exact=True)
+    box = state.bounding_box()
+    state.click(position={"x": 5.5 / 32 * box["width"], "y": 1.5 / 4 * box["height"]})
+    press(step, "Home", *["ArrowRight"] * 25)  # step 26: the tenth pixel of the query
+    times = []
+    for power, recap, direction in ((0, True, 0), (2, True, 0), (2, False, 2)):
+        press(widget.get_by_label("all Δ"), "Home", *["ArrowRight"] * (4 + power))
+        widget.get_by_label("read the support again before every patch").set_checked(recap)
+        widget.get_by_label(data["directions"][direction]).check()
+        given, count = data["scans"][direction], 16
+        expected = run(given, patch=data["patch"], recap=recap, factor=2.0**power)[25, 5, 1]
+        says(widget, f"Channel 6, entry 2, after query pixel {26 - count}: h = ")
+        words = widget.locator(".live-telling").inner_text()
+        shown = float(words.split("h = ")[1].split(". This")[0])
+        assert abs(shown - expected) <= 6e-3 * abs(expected) + 1e-6, (words, expected)
+        times.append(float(widget.get_attribute("data-milliseconds")))
+    return times
+
+
+def step_through(page, data) -> list[float]:
+    """The state stepper: Δ, all Δ and the step; states are the recurrence's."""
+    widget, times = find(page, "State stepper"), []
+    map_, step = widget.locator("canvas").first, widget.get_by_label("step", exact=True)
+    press(map_, *["ArrowLeft"] * 25, "ArrowRight")  # entry 2
+    press(step, "Home", *["ArrowRight"] * 25, "ArrowLeft")  # step 15
+    for number, name in enumerate(data["directions"]):
+        widget.get_by_label(name).check()
+        h = run(data["scans"][number], patch=data["patch"], recap=False)[14, 0]
+        said = f"Channel 1, entry 2, after step 15: h = {h[1]:#.3g}."
+        times.append(says(widget, said))
+        assert f"{h.sum():#.3g}." in widget.locator(".live-telling").inner_text()  # C = 1
+    return times
+
+
+def recap(page, data) -> list[float]:
+    """The recap player: both lines, at a step within a recap and one beyond, for two entries."""
+    widget, times = find(page, "Recap player"), []
+    step, small = widget.get_by_label("step", exact=True), data["patch"]
+
+    def words(entry, step):
+        literal = walk(data, entry, literal=True)[step - 1]
+        rounds, within = divmod(step - 1, 2 * small)
+        affine = walk(data, entry, literal=False)
+        after = affine[rounds * (1 + small) + max(0, within + 1 - small)]
+        which = "support" if within < small else "query"
+        pixel = within + 1 if within < small else rounds * small + within + 1 - small
+        said = f"Step {step}: the literal line reads {which} pixel {pixel}, h = {literal:#.3g}. "
+        if which == "support" and pixel < small:
+            P, H_S = data["map"][:, entry]
+            before = affine[rounds * (1 + small) - 1] if rounds else 0.0
+            shown = f"{before:#.3g}" if before else "0.00"
+            return said + f"The affine line is done: h = {P:#.3g} × {shown} + {H_S:#.3g} ="
+        return said + f"The affine line: h = {after:#.3g}."
+
+    press(step, "Home", *["ArrowRight"] * 25)  # the tenth pixel of the first patch
+    first = len(data["entries"]) // 2
+    times.append(says(widget, words(first, 26)))
+    press(step, *["ArrowRight"] * 9)
+    times.append(says(widget, words(first, 35)))
+    widget.get_by_role("radio").first.check()
+    times.append(says(widget, words(0, 35)))
+    press(step, "End", "ArrowLeft", "ArrowLeft")
+    press(widget.get_by_role("button"), "Enter")
+    times.append(says(widget, words(0, 8 * small)))
+    return times
+
+
+#: as `living.DRIVES`
+DRIVES = {"hidden": open_state, "recap": recap, "sequence": step_through}
