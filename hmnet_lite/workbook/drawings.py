@@ -26,6 +26,7 @@ from hmnet_lite.workbook.figures import (
     state,
     task,
     traversals,
+    twister,
 )
 from hmnet_lite.workbook.figures import (
     forgetting as readings,
@@ -239,6 +240,21 @@ def best_median_worst(numbers: Numbers) -> Figure:
     ]
     titles = [f"{x['gap']}, {x['rank']}\nIoU {100 * x['iou']:.0f} %" for x in shown]
     return failures.gallery(scenes, answers, titles)
+
+
+def words_scores(numbers: Numbers) -> Figure:
+    """A network that reads sentences beside floors that are deaf on purpose."""
+    return twister.score_bars(numbers)
+
+
+def words_arms(numbers: Numbers) -> Figure:
+    """Ways to hear a sentence, trained alike."""
+    return twister.arm_points(numbers, "twister")
+
+
+def words_costs(numbers: Numbers) -> Figure:
+    """What a training step of each costs."""
+    return twister.cost_lines(numbers["sides"], numbers["costs"])
 
 
 def _of(ax: Any) -> Figure:

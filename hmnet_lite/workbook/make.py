@@ -24,7 +24,14 @@ from matplotlib.figure import Figure
 
 from hmnet_lite.files import write_bytes
 from hmnet_lite.machine import made_on
-from hmnet_lite.workbook import drawings, measured, measured_failures, numbers, numbers_of_runs
+from hmnet_lite.workbook import (
+    drawings,
+    measured,
+    measured_failures,
+    measured_words,
+    numbers,
+    numbers_of_runs,
+)
 from hmnet_lite.workbook.figures.parts import save
 
 FOLDER = Path(__file__).resolve().parents[2] / "figures"
@@ -100,6 +107,11 @@ FIGURES = {
         measured_failures.best_median_worst,
         150_000,
         long=True,
+    ),
+    "words_scores": Recipe("11_remamber", drawings.words_scores, measured_words.words_scores),
+    "words_arms": Recipe("11_remamber", drawings.words_arms, measured_words.words_arms),
+    "words_costs": Recipe(
+        "11_remamber", drawings.words_costs, measured_words.words_costs, long=True
     ),
 }
 _shown: dict[str, Any] = {}  # what this process has drawn from numbers of its own
