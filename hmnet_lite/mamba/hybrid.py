@@ -20,6 +20,7 @@ import torch
 from einops import einsum, rearrange
 from torch import Tensor
 
+from hmnet_lite.scan.backends import is_transformed
 from hmnet_lite.scan.selective import selective_scan
 
 
@@ -84,11 +85,18 @@ def intercept(u, delta, A, B, C, D, support_state) -> Tensor:
     """
     own = einsum(B, C, "b n l, b n l -> b l")[:, None] * delta * u
     skip = D[:, None] * u if D.ndim else D * u
-    return _MeetState.apply(delta, A, C, support_state) + own + skip
+    given = delta, A, C, support_state
+    met = _meet(*given) if is_transformed(*given) else _MeetState.apply(*given)
+    return met + own + skip
+
+
+def _meet(delta, A, C, H) -> Tensor:
+    """Σ_n C_n exp(Δ A_n) H_n, plainly: what `torch.func` can transform."""
+    return torch.einsum("bcln,bcn,bnl->bcl", torch.exp(delta[..., None] * A[:, None]), H, C)
 
 
 class _MeetState(torch.autograd.Function):
-    """Σ_n C_n exp(Δ A_n) H_n, one state index at a time, recomputed in the backward pass.
+    """`_meet`, one state index at a time, recomputed in the backward pass.
 
     Autograd through the plain expression would keep (batch, channels, length, state).
     """

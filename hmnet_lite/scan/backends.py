@@ -44,6 +44,7 @@ def choose_backend(
     initial_state: bool = False,
     last_state_gradient: bool = False,
     return_states: bool = False,
+    transformed: bool = False,
 ) -> tuple[str, str]:
     """What backend="auto" takes for a call that needs these things, and why.
 
@@ -52,6 +53,7 @@ def choose_backend(
         initial_state: the call gives one (a recap counts as one).
         last_state_gradient: a gradient has to flow through the last state.
         return_states: the call asks for every state.
+        transformed: a tensor of the call is one of `torch.func`'s (see `is_transformed`).
 
     Returns:
         (name, reason): name is one of `BACKENDS`, reason one sentence.
@@ -60,6 +62,7 @@ def choose_backend(
         initial_state=initial_state,
         last_state_gradient=last_state_gradient,
         return_states=return_states,
+        transformed=transformed,
     )
     lacking = []
     for name in COMPILED:
@@ -69,6 +72,8 @@ def choose_backend(
         if reason is None:
             return name, _WHY[name]
         lacking.append(f"{name} is out because {reason}")
+    if transformed:
+        return "reference", f"only the plain loop can be transformed; {'; '.join(lacking)}"
     return "chunked", f"pure torch, runs anywhere; {'; '.join(lacking)}"
 
 
@@ -79,8 +84,11 @@ def why_not(
     initial_state: bool = False,
     last_state_gradient: bool = False,
     return_states: bool = False,
+    transformed: bool = False,
 ) -> str | None:
     """Why a backend cannot run such a call; None when it can. Arguments as `choose_backend`."""
+    if transformed and backend != "reference":
+        return "torch.func (vmap, grad, jvp …) cannot look into it"
     if backend not in COMPILED:
         return None
     if return_states:
@@ -97,6 +105,14 @@ def why_not(
     if backend == "mamba_ssm" and last_state_gradient:
         return "it gives its last state no gradient"
     return out_of_order(backend)
+
+
+def is_transformed(*tensors: Tensor | None) -> bool:
+    """Whether one of them stands for what `torch.func` transforms: inside of vmap, grad, jvp …"""
+    if torch.compiler.is_compiling():  # which turns these into graphs itself
+        return False
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    return any(x is not None and wrapped(x) for x in tensors)
 
 
 @cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from hmnet_lite.scan.backends import resolve, why_not
+from hmnet_lite.scan.backends import is_transformed, resolve, why_not
 
 
 def reads_maps(x: Tensor, backend: str = "auto") -> bool:
@@ -24,9 +24,13 @@ def reads_maps(x: Tensor, backend: str = "auto") -> bool:
 def _reader(x: Tensor, backend: str) -> str | None:
     """The backend that reads this map, or None. On a GPU "auto" takes Triton's, whatever it takes
     for sequences: nothing else there reads maps."""
-    if backend == "auto" and x.device.type == "cuda" and why_not("triton", x) is None:
+    if (
+        backend == "auto"
+        and x.device.type == "cuda"
+        and not (is_transformed(x) or why_not("triton", x))
+    ):
         return "triton"
-    backend = resolve(backend, x)
+    backend = resolve(backend, x, transformed=is_transformed(x))
     return backend if backend in ("cpu", "triton") else None
 
 

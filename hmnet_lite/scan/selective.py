@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
-from hmnet_lite.scan.backends import COMPILED, compiled_scan, resolve
+from hmnet_lite.scan.backends import COMPILED, compiled_scan, is_transformed, resolve
 from hmnet_lite.scan.chunked import chunked_scan
 
 _warned_growing = _looked_on_gpu = False
@@ -68,7 +68,7 @@ def selective_scan(
     Returns:
         y (batch, channels, length) in u's dtype; or a tuple (y[, last_state][, states]).
         Everything is differentiable in every tensor argument, once: a gradient of a gradient
-        needs backend="reference".
+        needs backend="reference", which is also what `torch.func` (vmap, grad, jvp) gets.
 
     Raises:
         TypeError, ValueError: an argument of the wrong type, shape, dtype or device, named.
@@ -81,6 +81,7 @@ def selective_scan(
         initial_state=initial_state is not None or recap is not None,
         last_state_gradient=return_last_state and trained,
         return_states=return_states,
+        transformed=is_transformed(*given),
     )
     backend = resolve(backend, u, **needs)
 
@@ -174,6 +175,8 @@ def check_scan_arguments(
             continue
         if not isinstance(x, Tensor):
             raise TypeError(f"{name} is a {type(x).__name__}; expected a torch.Tensor")
+        if x.layout != torch.strided:
+            raise TypeError(f"{name} is {x.layout}; expected a dense tensor: {name}.to_dense()")
         if not x.is_floating_point():
             raise TypeError(
                 f"{name} has dtype {x.dtype}; expected a real floating dtype "
@@ -239,8 +242,8 @@ def check_scan_arguments(
 
 def _warn_if_growing(A: Tensor) -> None:
     global _warned_growing, _looked_on_gpu
-    if torch.compiler.is_compiling() or A.is_meta:  # a graph cannot depend on values
-        return
+    if torch.compiler.is_compiling() or A.is_meta or is_transformed(A):
+        return  # a graph cannot depend on values
     if _warned_growing or (A.device.type != "cpu" and _looked_on_gpu):
         return
     _looked_on_gpu = _looked_on_gpu or A.device.type != "cpu"
