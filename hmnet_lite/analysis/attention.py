@@ -26,6 +26,8 @@ from hmnet_lite.analysis.look import HybridLook, Scan
 from hmnet_lite.mamba.hybrid import read_support
 from hmnet_lite.maps import patch_size, reading_order, reading_times
 
+CHANNELS = 2  # whose matrices are filled at a time: few stay in the processor's cache
+
 
 @dataclass(frozen=True, eq=False)
 class Attention:
@@ -71,23 +73,25 @@ def implicit_attention(support_scan: Scan, query_scan: Scan, *, segment: int = 0
     recaps = reading[..., None] * (times // segment + 1)
     T = delta.cumsum(-1) + recaps
     late = times[:, None] < times  # r > t: not yet read
-    support = u.new_zeros(batch, channels, length, delta_s.shape[-1])
-    query = u.new_zeros(batch, channels, length, length)
-    elapsed = (T[..., :, None] - T[..., None, :]).masked_fill(late, 0)
     F, readings = torch.ones_like(P), []
     for j in range(length // segment):
         if j:
             F = P * Q[:, :, j - 1] * F + 1
         readings.append(F)
     F = torch.stack(readings, dim=2)  # (b, c, r, n)
-    for n in range(A.shape[1]):  # one state index at a time: memory is that of the result
-        a = A[:, n, None]
-        left = torch.exp(after * a) * delta_s * B_s[:, None, n]  # w, (b, c, s)
-        read = torch.exp(inner * a[..., None]) * F[..., n, None]  # (b, c, r, l)
-        read = read.flatten(2) * C[:, None, n]
-        support.addcmul_(read[..., None], left[:, :, None])
-        kept = torch.exp(elapsed * a[..., None]) * C[:, None, n, :, None]
-        query.addcmul_(kept, (delta * B[:, None, n])[:, :, None])
+    support = u.new_zeros(batch, channels, length, delta_s.shape[-1])
+    query = u.new_zeros(batch, channels, length, length)
+    for few in torch.arange(channels).split(CHANNELS):
+        own = slice(int(few[0]), int(few[-1]) + 1)
+        elapsed = (T[:, own, :, None] - T[:, own, None, :]).masked_fill_(late, 0)
+        for n in range(A.shape[1]):  # one state index at a time: memory is that of the result
+            a = A[own, n, None]
+            left = torch.exp(after[:, own] * a) * delta_s[:, own] * B_s[:, None, n]  # w, (b, c, s)
+            read = torch.exp(inner[:, own] * a[..., None]) * F[:, own, :, n, None]  # (b, c, r, l)
+            read = read.flatten(2) * C[:, None, n]
+            support[:, own].addcmul_(read[..., None], left[:, :, None])
+            kept = torch.exp_(elapsed * a[..., None]).mul_(C[:, None, n, :, None])
+            query[:, own].addcmul_(kept, (delta[:, own] * B[:, None, n])[:, :, None])
     return Attention(support, query.masked_fill_(late, 0))
 
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hmnet_lite.data.episode import IGNORE, Episode
-from hmnet_lite.mamba.blocks import HybridMambaBlock
+from hmnet_lite.mamba.blocks import HybridMambaBlock, MambaBlock
 from hmnet_lite.maps import patch_size, resize
 from hmnet_lite.models.features import Batch, to_tensor
 from hmnet_lite.models.zoom import zoom
@@ -27,17 +27,24 @@ Scan = tuple[Tensor, ...]  # (u, delta, A, B, C, D), of all directions
 
 
 @dataclass(frozen=True, eq=False)
-class HybridLook:
-    """One hybrid block and what it handed over."""
+class BlockLook:
+    """One block and what it handed over."""
 
     index: int  # among all blocks
-    block: HybridMambaBlock
+    block: MambaBlock
     record: dict[str, Any]
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the query's map."""
         return tuple(self.record["scan_in_query"].shape[-2:])
+
+
+@dataclass(frozen=True, eq=False)
+class HybridLook(BlockLook):
+    """A hybrid block."""
+
+    block: HybridMambaBlock
 
     @torch.no_grad()
     def scans(self, ratio: int | None = None) -> tuple[Scan, Scan, int]:
@@ -76,11 +83,16 @@ class Look:
     """What was seen of a batch of episodes; maps are of the mixer's size, (batch, h, w)."""
 
     network: dict[str, Any]
-    hybrid: tuple[HybridLook, ...]  # of every hybrid block, in order
+    blocks: tuple[BlockLook, ...]  # all of them, in order
     logits: Tensor
     query_class: Tensor  # the share of each cell that the class covers, in [0, 1]
     query_other: Tensor  # the share that is known to be something else
     support_class: Tensor  # of the support as the mixer sees it, the mean over shots
+
+    @property
+    def hybrid(self) -> tuple[HybridLook, ...]:
+        """The hybrid blocks, in order."""
+        return tuple(block for block in self.blocks if isinstance(block, HybridLook))
 
 
 @torch.no_grad()
@@ -100,8 +112,7 @@ def look(
         ValueError: the network has no hybrid block; another support without a `Batch`.
     """
     blocks = model.mixer.blocks
-    hybrid = [i for i, block in enumerate(blocks) if block.reads_support]
-    if not hybrid:
+    if not any(block.reads_support for block in blocks):
         raise ValueError(
             f"this network has {len(blocks)} blocks and none of them reads the support; expected "
             "depth of at least 2 and srm or qim on"
@@ -120,7 +131,10 @@ def look(
     shown = masks if mixer_support is None else mixer_support[1]
     return Look(
         network=seen.network,
-        hybrid=tuple(HybridLook(i, blocks[i], seen.blocks[i]) for i in hybrid),
+        blocks=tuple(
+            (HybridLook if block.reads_support else BlockLook)(i, block, record)
+            for i, (block, record) in enumerate(zip(blocks, seen.blocks, strict=True))
+        ),
         logits=logits,
         query_class=_share(query_masks == 1, size),
         query_other=_share((query_masks != 1) & (query_masks != IGNORE), size),

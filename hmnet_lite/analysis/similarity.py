@@ -2,18 +2,21 @@
 
 The paper reports "the average cosine similarity between query features and support FG features":
 58.0 % before fusion, 46.0 % after cross Mamba by concatenation, 59.0 % with QIM, and takes the last
-as a sign that query pixels have taken up more of the support. Here the same, at a block's core
-(what the scan is given and what it gives), for query FG and BG apart: a fusion that helps to
-*segment* raises FG above BG, and the mean over all query pixels cannot say whether it did.
+as a sign that query pixels have taken up more of the support. It does not say where in the block
+the features are taken, so here are both places: at the core (`stages`: what the scan is given and
+what it gives) and around the whole block (`around`: gate, projection, residual and MLP included).
+Query FG and BG are told apart: a fusion that helps to *segment* raises FG above BG, and the mean
+over all query pixels cannot say whether it did.
 
-The controls know nothing and are fused by no network: see `controls`.
+What a mean cosine rewards most is a part that all pixels have in common, whatever it means:
+`centred` takes it out. The controls know nothing and are fused by no network: see `controls`.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from einops import einsum
+from einops import einsum, rearrange
 from torch import Tensor
 
 from hmnet_lite.analysis.fusion import class_mean, met
@@ -75,6 +78,32 @@ def stages(hybrid: HybridLook) -> dict[str, Tensor]:
         out["QIM"] = met(hybrid, hybrid.block.patch_ratio)
         out["sum"] = out[scan] + out["QIM"]
     return out
+
+
+def around(hybrid: HybridLook, seen: Look) -> tuple[dict[str, Tensor], Tensor]:
+    """The query before and after the whole block, and the support that went into it.
+
+    Returns:
+        {"before", "after"} → (batch, dim, height, width), and the support, likewise.
+    """
+    if hybrid.index:
+        before = seen.blocks[hybrid.index - 1].record
+        query, support = (rearrange(before[k], "b h w c -> b c h w") for k in ("query", "support"))
+    else:
+        query, support = seen.network["query_in"], seen.network["support_in"]
+    after = rearrange(hybrid.record["query"], "b h w c -> b c h w")
+    return {"before": query, "after": after}, support
+
+
+def centred(features: Tensor) -> Tensor:
+    """Unit-length features minus their mean over each map's pixels; (b, c, h, w) to the same."""
+    unit = F.normalize(features, dim=1)
+    return unit - unit.mean((2, 3), keepdim=True)
+
+
+def in_common(features: Tensor) -> Tensor:
+    """How much alike a map's pixels are: the mean cosine of all their pairs, (batch,) in [0, 1]."""
+    return F.normalize(features, dim=1).mean((2, 3)).square().sum(1)
 
 
 def controls(hybrid: HybridLook, seen: Look, *, seed: int = 0) -> dict[str, Tensor]:

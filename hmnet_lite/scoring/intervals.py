@@ -94,3 +94,35 @@ def paired_difference(
     pairs = [a.miou - b.miou for a, b in zip(ours, theirs, strict=True)]
     spread = statistics.stdev(pairs) if len(pairs) > 1 else None
     return Difference(statistics.fmean(pairs), float(low), float(high), level, spread, len(pairs))
+
+
+def mean_interval(
+    values: np.ndarray, *, level: float = 0.95, samples: int = 2000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the bootstrap interval of a mean over training runs and test episodes.
+
+    Episodes are drawn again with replacement, the same ones for every run: the interval says how
+    much the mean hangs on the episodes, not how much on the runs.
+
+    Args:
+        values: (runs, episodes, ...); nan where an episode has no value.
+        level, samples, seed: as in `paired_difference`.
+
+    Returns:
+        low and high, (...) each.
+
+    Raises:
+        ValueError: no runs or episodes.
+    """
+    values = np.asarray(values, float)
+    if values.ndim < 2 or not values.size:
+        raise ValueError(f"values have shape {values.shape}; expected (runs, episodes, ...)")
+    known = ~np.isnan(values)
+    episodes = values.shape[1]
+    rng = np.random.default_rng(seed)
+    often = rng.multinomial(episodes, np.full(episodes, 1 / episodes), size=samples)
+    total, count = (
+        np.tensordot(often, x.sum(0), axes=1) for x in (np.where(known, values, 0), known)
+    )
+    return tuple(np.nanquantile(total / np.where(count, count, np.nan), q, axis=0)
+                 for q in ((1 - level) / 2, (1 + level) / 2))  # fmt: skip

@@ -16,6 +16,11 @@ from hmnet_lite.models.hmnet.weights import mixer_from_state_dict
 from tests.data.photos import trees
 from tests.golden.synth import synth_input, synth_state_dict
 
+KINDS = {
+    "both": {"recap_ratio": 4},
+    "cross": {"srm": "basic", "qim": "off"},
+    "own": {"qim": "own", "recap_ratio": 2, "zoom": True},
+}
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
@@ -34,27 +39,30 @@ def batch(photos, tmp_path_factory):
     return cached.batch(range(4))
 
 
-@pytest.fixture(scope="session", params=["both", "cross", "own"])
-def seen(request, batch):
-    """A network of each kind of hybrid block that starts as a matcher, and what it did."""
-    switches = {
-        "both": {"recap_ratio": 4},
-        "cross": {"srm": "basic", "qim": "off"},
-        "own": {"qim": "own", "recap_ratio": 2, "zoom": True},
-    }[request.param]
-    torch.manual_seed(0)
-    config = HMNetConfig(dim=16, state=4, start="matching", **switches)
-    model = HMNet(config).eval()
-    model.mixer.start_matching()
-    return look(model, batch)
+@pytest.fixture(scope="session")
+def looks(batch):
+    """A network of each of `KINDS` that starts as a matcher, and what it did."""
+    found = {}
+    for kind, switches in KINDS.items():
+        torch.manual_seed(0)
+        model = HMNet(HMNetConfig(dim=16, state=4, start="matching", **switches)).eval()
+        model.mixer.start_matching()
+        found[kind] = look(model, batch)
+    return found
+
+
+@pytest.fixture(params=["both", "cross", "own"])
+def seen(request, looks):
+    """A look at each kind of network."""
+    return looks[request.param]
 
 
 @pytest.fixture(scope="session")
 def published():
-    """The published network, its mixer with the golden run's synthetic weights, on two pictures."""
-    weights = synth_state_dict(GOLDEN / "mixer_d2_c16.names.json", seed=0)
+    """The published network, its mixer with a golden run's synthetic weights, on two pictures."""
+    weights = synth_state_dict(GOLDEN / "mixer_d4_c16.names.json", seed=0)
     torch.manual_seed(0)
-    model = PublishedHMNet(PublishedConfig(dim=16, depth=2, image_size=97, maps=16)).eval()
+    model = PublishedHMNet(PublishedConfig(dim=16, depth=4, image_size=97, maps=16)).eval()
     model.mixer = mixer_from_state_dict({k: torch.from_numpy(x) for k, x in weights.items()})
     y, x = np.mgrid[:97, :97] / 97
     disc = ((x - 0.5) ** 2 + (y - 0.45) ** 2 < 0.04).astype(np.uint8)

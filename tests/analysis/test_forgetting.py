@@ -105,7 +105,7 @@ def test_blocks_of_every_kind_can_be_read_at_every_ratio(seen, ratio):
 
 
 def test_the_published_network_is_read_as_well(published):
-    assert len(published.hybrid) == 1
+    assert len(published.hybrid) == 2
     for hybrid in published.hybrid:
         found = forgetting(hybrid)
         assert found.max_cosine().shape == (1, 4, 32)
