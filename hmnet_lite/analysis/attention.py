@@ -95,6 +95,51 @@ def implicit_attention(support_scan: Scan, query_scan: Scan, *, segment: int = 0
     return Attention(support, query.masked_fill_(late, 0))
 
 
+@torch.no_grad()
+def scan_matrix(scan: Scan) -> Tensor:
+    """The matrix of a scan that reads one line and no support, one direction's.
+
+    Returns:
+        (batch, channels, steps out, steps in), zero above the diagonal; times u it is the scan
+        without its skip.
+
+    Raises:
+        ValueError: more than one direction at once.
+    """
+    _, delta, A, B, C, _ = scan
+    if B.shape[1] != 1:
+        raise ValueError(f"B is {tuple(B.shape)}; expected one direction: use `one_direction`")
+    T = delta.cumsum(-1)
+    elapsed = (T[..., :, None] - T[..., None, :]).tril()
+    matrix = torch.zeros_like(elapsed)
+    for n in range(A.shape[1]):
+        kept = torch.exp(elapsed * A[:, n, None, None]) * C[:, :, n, :, None]
+        matrix.addcmul_(kept, (delta * B[:, :, n])[:, :, None])
+    return matrix.tril()
+
+
+@torch.no_grad()
+def softmax_attention(scan: Scan, support_scan: Scan | None = None, *, causal: bool = False):
+    """What attention would make of a scan's own questions C and keys B: softmax(C · B / √state).
+
+    Args:
+        scan: of one direction; it asks and, unless there is a support, answers.
+        support_scan: whose pixels may answer as well.
+        causal: a step looks at itself and what came before only.
+
+    Returns:
+        (batch, steps out, steps in), each row adding up to 1; the support's steps come first.
+    """
+    keys = scan[3][:, 0]
+    if support_scan is not None:
+        keys = torch.cat([support_scan[3][:, 0], keys], dim=-1)
+    scores = einsum(scan[4][:, 0], keys, "b n t, b n s -> b t s") / keys.shape[1] ** 0.5
+    if causal:
+        late = torch.ones_like(scores[0], dtype=torch.bool).triu(1)
+        scores = scores.masked_fill(late, -torch.inf)
+    return scores.softmax(-1)
+
+
 @dataclass(frozen=True, eq=False)
 class Intercepted:
     """What QIM's outputs are made of, on the small query; each pixel hears itself and the support.

@@ -59,6 +59,7 @@ def told():
 @pytest.fixture(scope="session")
 def live(networks, episodes, others, reader, told):
     """Every live picture by its topic, small."""
+    from hmnet_lite.workbook.widgets.attention import image_attention, sequence_attention
     from hmnet_lite.workbook.widgets.hidden import hidden_state, sequence_state
     from hmnet_lite.workbook.widgets.qim import pixel_inspector
     from hmnet_lite.workbook.widgets.recap import recap_player
@@ -70,7 +71,10 @@ def live(networks, episodes, others, reader, told):
     half = {gap: np.linspace(0, 1, 128)[None].repeat(128, 0) for gap in episodes}
     steps = {"slow": np.full(16, 0.125), "fast": np.full(16, 0.5)}
     line = np.linspace(-1, 1, 16), steps, -np.arange(1.0, 5)
+    matrices = {"scan": np.tril(np.arange(256.0).reshape(16, 16) - 99), "attention": np.eye(16)}
     return {
+        "attention": image_attention(networks["state alone"], episodes["same"], hybrid=True),
+        "rows": sequence_attention(matrices),
         "hidden": hidden_state(networks["state alone"], episodes["held_out"]),
         "qim": pixel_inspector(networks, episodes, start=(3, 3)),
         "recap": recap_player(networks["state alone"], episodes["held_out"]),

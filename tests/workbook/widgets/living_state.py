@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hmnet_lite.workbook.widgets.hidden import run
 from hmnet_lite.workbook.widgets.recap import walk
-from tests.workbook.widgets.living import find, press, says
+from tests.workbook.widgets.living import find, percent, press, says
 
 
 def open_state(page, data) -> list[float]:
@@ -77,5 +77,57 @@ def recap(page, data) -> list[float]:
     return times
 
 
+def choose_row(page, data) -> list[float]:
+    """A scan's rows and attention's: by pointing, and by keys on the other matrix."""
+    widget, times = find(page, "A scan's rows and attention's"), []
+    box = widget.locator("canvas").first.bounding_box()
+
+    def words(row):
+        said = []
+        for name, matrix in data["matrices"].items():
+            values = abs(matrix[row].astype(float))
+            most = values.argmax()
+            share = percent(values[most] / values.sum())
+            said.append(f"{name}: most from input {most + 1}, {share} of all weights")
+        return f"Output {row + 1} of 16. {'; '.join(said)}."
+
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 4.5 / 16 * box["height"])
+    times.append(says(widget, words(4)))
+    press(widget.locator("canvas").nth(1), *["ArrowDown"] * 25, "ArrowUp")
+    times.append(says(widget, words(14)))
+    return times
+
+
+def attend(page, data) -> list[float]:
+    """Scan as attention: a pixel by a click and by keys, and another direction."""
+    widget, times = find(page, "Scan as attention"), []
+    query = widget.locator("canvas").nth(1)
+
+    def words(row, column, way):
+        said = []
+        for which in (way, len(data["ways"]) - 1):
+            own, support = (percent(x) for x in data["shares"][which, 8 * row + column])
+            said.append(
+                f"{data['ways'][which]}: {own} on the pixel itself, {support} on the support"
+            )
+        return f"Output of row {row + 1}, column {column + 1}. {'; '.join(said)}."
+
+    box = query.bounding_box()
+    query.click(position={"x": 5.5 / 8 * box["width"], "y": 2.5 / 8 * box["height"]})
+    times.append(says(widget, words(2, 5, 4)))
+    page.mouse.move(0, 0)
+    press(query, *["ArrowDown"] * 25, "ArrowLeft")
+    times.append(says(widget, words(7, 4, 4)))
+    press(widget.get_by_role("radio").nth(4), "ArrowLeft")
+    times.append(says(widget, words(7, 4, 3)))
+    return times
+
+
 #: as `living.DRIVES`
-DRIVES = {"hidden": open_state, "recap": recap, "sequence": step_through}
+DRIVES = {
+    "attention": attend,
+    "hidden": open_state,
+    "recap": recap,
+    "rows": choose_row,
+    "sequence": step_through,
+}
