@@ -50,7 +50,7 @@ class DiffewSConfig:
 
     latents: Latents = "features"
     channels: int = 64
-    blocks: tuple[int, ...] = (64, 96)
+    blocks: tuple[int, ...] = (48, 64)
     layers: int = 1
     heads: int = 4
     tokens: int = 32
