@@ -12,6 +12,7 @@ Interaction = Literal["kv", "qkv", "tokens"]
 Injection = Literal[
     "concatenation", "multiplication-rgb", "multiplication-latent", "attention-mask", "addition"
 ]
+Guess = Literal["matched", "none"]
 MaskImage = Literal["white", "real-on-black", "black-on-real", "added"]
 Generation = Literal["one-step", "image-to-mask", "noise-to-mask"]
 Threshold = Literal["relative", "absolute"]
@@ -35,6 +36,8 @@ class DiffewSConfig:
         interaction: how the query hears the supports: "kv", its queries against the keys and values
             of both; "qkv", the supports ask the query as well; "tokens", cross-attention.
         injection: how the supports' masks come in.
+        guess: "matched": in one step, the query comes with a first guess of its mask, copied from
+            the supports by the latents' likeness; "none": as published.
         mask_image: how the query's mask is drawn as the picture that is to be generated.
         generation: "one-step" or, in many steps, from the picture or from noise to the mask.
         sampling_steps: of the last two.
@@ -56,6 +59,7 @@ class DiffewSConfig:
     tokens: int = 32
     interaction: Interaction = "kv"
     injection: Injection = "concatenation"
+    guess: Guess = "matched"
     mask_image: MaskImage = "white"
     generation: Generation = "one-step"
     sampling_steps: int = 10
@@ -82,7 +86,7 @@ class DiffewSConfig:
             )
         known = dict(
             latents=get_args(Latents), interaction=get_args(Interaction),
-            injection=get_args(Injection), mask_image=get_args(MaskImage),
+            injection=get_args(Injection), guess=get_args(Guess), mask_image=get_args(MaskImage),
             generation=get_args(Generation), threshold=get_args(Threshold),
             support_keys=get_args(SupportKeys), backbone=tuple(BACKBONES),
         )  # fmt: skip

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 from hmnet_lite.record import begin_block, record_block
 
+SHARP = 20.0  # of the first guess: what a cosine of one weighs against one of zero, as a logarithm
+
 
 @dataclass(frozen=True)
 class Together:
@@ -118,6 +120,26 @@ def _seen(keep: Tensor, pixels: int) -> Tensor:
     seen = shares >= shares.amax(-1, keepdim=True).clamp(max=0.5)
     own = seen.new_ones(len(keep), pixels)
     return torch.cat([own, seen.flatten(1)], dim=1)[:, None, None]
+
+
+def matched(query: Tensor, supports: Tensor, told: Tensor) -> Tensor:
+    """A first guess of the mask: KV fusion of the latents themselves, without a weight.
+
+    Each of the query's pixels copies what is told of the supports' pixels that look like it. Not in
+    the paper, whose UNet brings such attention along from its pretraining.
+
+    Args:
+        query: latents (batch, channels, h, w).
+        supports, told: latents (batch, shots, channels, h, w).
+
+    Returns:
+        (batch, channels, h, w).
+    """
+    q = F.normalize(query.flatten(2), dim=1)
+    k = rearrange(F.normalize(supports, dim=2), "b s c h w -> b c (s h w)")
+    weights = torch.softmax(SHARP * (q.mT @ k), dim=-1)  # (batch, pixels, shots · pixels)
+    v = rearrange(told, "b s c h w -> b (s h w) c")
+    return (weights @ v).mT.unflatten(2, query.shape[-2:])
 
 
 def literal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

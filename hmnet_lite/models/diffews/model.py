@@ -2,11 +2,12 @@
 
     support, its mask ─► encoder ─► latents ‖ latents ─┐
                                                      UNet: the query's attention hears the supports'
-    query ────────────► encoder ─► latents ‖ 0 ────────┘   keys and values, layer by layer
+    query ────────────► encoder ─► latents ‖ guess ────┘   keys and values, layer by layer
                                                        └─► latents of the mask ─► decoder ─► mask
 
 The UNet is diffusers' `UNet2DConditionModel`, whose first convolution has twice the channels: the
-second half is for a support's mask, or for the noisy mask where the query's is generated in steps.
+second half is for a support's mask. For the query it holds a first guess, see `matched`, or the
+noisy mask where that is generated in steps.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from hmnet_lite.models.backbones import BACKBONES
 from hmnet_lite.models.checks import check_episode
 from hmnet_lite.models.diffews.config import TIMES, DiffewSConfig
-from hmnet_lite.models.diffews.fusion import FusedAttention, Together
+from hmnet_lite.models.diffews.fusion import FusedAttention, Together, matched
 from hmnet_lite.models.diffews.latents import FeatureLatents, PixelLatents, tiny_autoencoder
 from hmnet_lite.models.diffews.library import diffusers
 from hmnet_lite.models.diffews.masks import brightness, margin, mask_image, shares, told_image
@@ -172,6 +173,8 @@ class DiffewS(nn.Module):
         elif config.injection == "addition":
             flat = flat + told.flatten(0, 1)
         support_in = torch.cat([flat, half], dim=1)
+        if noisy is None and config.guess == "matched" and config.generation == "one-step":
+            noisy = matched(query, supports, told)
         query_in = torch.cat([query, torch.zeros_like(query) if noisy is None else noisy], dim=1)
         times = torch.as_tensor(time, device=query.device).expand(count)
         if config.interaction == "tokens":

@@ -50,7 +50,7 @@ def from_folder(folder: str | os.PathLike[str], **switches: Any) -> DiffewS:
         )
     config = DiffewSConfig(
         latents="pixels", channels=channels, blocks=tuple(unet.config.block_out_channels),
-        tokens=unet.config.cross_attention_dim, heads=1, **switches,
+        tokens=unet.config.cross_attention_dim, heads=1, **{"guess": "none"} | switches,
     )  # fmt: skip
     widen(unet)
     scale = vae.config.scaling_factor

@@ -4,7 +4,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from hmnet_lite.models.diffews.fusion import FusedAttention, Together, fuse, literal
+from hmnet_lite.models.diffews.fusion import SHARP, FusedAttention, Together, fuse, literal, matched
 from hmnet_lite.models.diffews.library import diffusers
 from hmnet_lite.record import Recorder
 
@@ -100,6 +100,23 @@ def test_sampled_keys_are_as_many_as_of_one_support(layer):
         assert torch.allclose(out[i], literal(heads[0][i], k, v), atol=1e-5)
     same = layer(x[:4], together=Together(1, sampled=True))
     assert torch.equal(same, layer(x[:4], together=Together(1)))
+
+
+def test_the_first_guess_is_attention_of_the_latents_themselves():
+    query, supports, told = (
+        torch.randn(2, 6, 4, 4),
+        torch.randn(2, 3, 6, 4, 4),
+        torch.rand(2, 3, 6, 4, 4),
+    )
+    guess = matched(query, supports, told)
+    for i in range(2):
+        unit = [x / x.norm(dim=0) for x in (query[i], *supports[i])]
+        q, k = unit[0].flatten(1).T, torch.cat([x.flatten(1).T for x in unit[1:]])
+        v = torch.cat([x.flatten(1).T for x in told[i]])
+        expected = literal(SHARP * q * q.shape[-1] ** 0.5, k, v)
+        assert torch.allclose(guess[i].flatten(1).T, expected, atol=1e-5)
+    own = matched(query, query[:, None], told[:, :1])  # asked for itself, a pixel finds itself
+    assert (own - told[:, 0]).abs().mean() < (told[:, 0] - told[:, 0].flip(-1)).abs().mean()
 
 
 def test_a_recorder_hears_who_asked_what(layer):

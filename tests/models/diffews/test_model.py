@@ -40,7 +40,8 @@ def plain(episode):
 @pytest.mark.parametrize(
     "arm",
     [
-        {"interaction": "qkv"}, {"interaction": "tokens"}, {"injection": "multiplication-rgb"},
+        {"guess": "none"}, {"interaction": "qkv"}, {"interaction": "tokens"},
+        {"injection": "multiplication-rgb"},
         {"injection": "multiplication-latent"}, {"injection": "attention-mask"},
         {"injection": "addition"}, {"mask_image": "real-on-black"},
         {"mask_image": "black-on-real"}, {"mask_image": "added"}, {"threshold": "absolute"},
