@@ -26,7 +26,7 @@ from hmnet_lite.models.backbones import Features
 from hmnet_lite.models.bank import SceneBank
 from hmnet_lite.models.diffews.config import TIMES, DiffewSConfig
 from hmnet_lite.models.diffews.library import diffusers
-from hmnet_lite.models.diffews.masks import margin
+from hmnet_lite.models.diffews.masks import brightness, margin
 from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.training.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from hmnet_lite.training.config import TrainConfig
@@ -45,6 +45,8 @@ from hmnet_lite.training.trainer import Trainer
 Stage = Literal["autoencoder", "denoise", "masks"]
 SCENES = 1500  # drawn and encoded once
 PICTURES = 1000  # of them, that the autoencoder gives back
+LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 16))  # of the threshold
+LEVELS_FROM = 64  # training episodes that choose among them
 FITTED = 200  # scenes, and as many masks, that the latents' axes are fitted to
 
 
@@ -72,7 +74,8 @@ def train_diffusion(
         out: the checkpoint to write.
         begin: the file of an earlier stage, which the other stages need. After "autoencoder" the
             UNet begins from the config's seed.
-        changes: switches of the config that are to be others than in that file.
+        changes: switches of the config that are to be others than in that file. Where `level` is
+            not among them, the last stage chooses it on training episodes.
         fold: its classes stay novel.
         scenes: how many training scenes are drawn and encoded once.
         shots: fewest and most supports of a training episode.
@@ -115,6 +118,8 @@ def train_diffusion(
     history = trainer.fit(resume=resume)
     if stage == "autoencoder" and model.backbone is None:
         model.autoencoder.fit(F.interpolate(source.pictures[:100].float() / 255, scale_factor=2))
+    if stage == "masks" and "level" not in (changes or {}):
+        model.config = replace(model.config, level=best_level(model, source, config.seed))
     known = {
         "task": "diffusion", "stage": stage, "fold": fold, "seed": config.seed,
         "steps": history.steps, "seconds": round(history.seconds[-1], 1), "batch": config.batch,
@@ -168,6 +173,23 @@ def mask_loss(model: DiffewS, batch: LatentBatch) -> tuple[Tensor, dict[str, Ten
         truth = F.interpolate(batch.masks[:, None].float(), light.shape[-2:])[:, 0] > 0
         iou = (seen & truth).sum() / (seen | truth).sum().clamp_min(1)
     return loss, {"iou": iou}
+
+
+@torch.no_grad()
+def best_level(model: DiffewS, source: LatentPairs, seed: int) -> float:
+    """The threshold's level with the highest mean IoU over *training* episodes."""
+    total = torch.zeros(len(LEVELS))
+    for start in range(0, LEVELS_FROM, 8):
+        batch = source.batch(range(start, start + 8), seed + 1, model.nothing.device)
+        found = model.generate(batch.query, batch.supports, batch.told, batch.inside)
+        drawn = (model.decode(found), model.decode(batch.query))
+        light = brightness(model.config.mask_image, *drawn)
+        truth = F.interpolate(batch.masks[:, None].float(), light.shape[-2:])[:, 0] > 0
+        for i, level in enumerate(LEVELS):
+            seen = margin(light, model.config.threshold, level) > 0
+            iou = (seen & truth).sum((1, 2)) / (seen | truth).sum((1, 2)).clamp_min(1)
+            total[i] += iou.sum().cpu()
+    return LEVELS[int(total.argmax())]
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,14 @@ from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.models.features import to_tensor
 from hmnet_lite.training.checkpoint import load_checkpoint, read_facts
 from hmnet_lite.training.config import TrainConfig
-from hmnet_lite.training.diffusion import _fit, denoising_loss, mask_loss, train_diffusion
+from hmnet_lite.training.diffusion import (
+    LEVELS,
+    _fit,
+    best_level,
+    denoising_loss,
+    mask_loss,
+    train_diffusion,
+)
 from hmnet_lite.training.latents import LatentBank, LatentPairs, LatentScenes, Pictures
 from hmnet_lite.training.trainer import Trainer
 
@@ -119,6 +126,23 @@ def test_the_loss_falls(bank, stage):
     assert np.mean(history.loss[-8:]) < 0.9 * np.mean(history.loss[:4])
 
 
+def test_the_level_is_chosen_where_training_masks_are_read_best(bank):
+    class Perfect(DiffewS):
+        def generate(self, query, supports, told, inside):
+            return query  # what the source below gives is the target
+
+    model = Perfect(TINY)
+    model.decode = lambda x: x[:, :1].expand(-1, 3, -1, -1)
+
+    class Source:
+        def batch(self, numbers, seed, device):
+            batch = LatentPairs(bank).batch(numbers, seed, device)
+            light = torch.where(batch.masks[:, None] > 0, 1.0, 0.43)  # a grey background
+            return replace(batch, query=light)
+
+    assert best_level(model, Source(), 0) == 0.45
+
+
 def test_three_stages_and_what_they_hand_on(tmp_path, monkeypatch):
     monkeypatch.setenv("HMNET_LITE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -134,7 +158,8 @@ def test_three_stages_and_what_they_hand_on(tmp_path, monkeypatch):
     assert [x["stage"] for x in read_facts(last)["earlier"]] == ["autoencoder", "denoise"]
     assert [x["stage"] for x in read_facts(scratch)["earlier"]] == ["autoencoder"]
     nets = {path: load_checkpoint(path) for path in (ae, prior, last, scratch)}
-    assert nets[last].config == replace(TINY, interaction="qkv")
+    assert nets[last].config.level in LEVELS
+    assert nets[last].config == replace(TINY, interaction="qkv", level=nets[last].config.level)
     own = {path: net.autoencoder.state_dict() for path, net in nets.items()}
     for path in (prior, last, scratch):  # it is never trained again
         assert all(torch.equal(x, own[path][name]) for name, x in own[ae].items())
