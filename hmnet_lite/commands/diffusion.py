@@ -17,6 +17,7 @@ from hmnet_lite.scoring.gaps import prior_threshold
 from hmnet_lite.scoring.predict import photo_prior_predictor, segment_episode
 from hmnet_lite.scoring.report import Report
 from hmnet_lite.training import zoo
+from hmnet_lite.training.outputs import device_of_process
 
 REMEMBERED = 8  # pictures of an episode or two
 BESIDE = "hmnet-lite-fold{}"  # scored on the same episodes where it is shipped
@@ -31,11 +32,11 @@ def score_diffusion(
         paths: of DiffewS's checkpoints, all of the protocol's fold.
         protocol: its gap is replaced by each of `gaps` in turn; all four when None.
     """
-    networks = {(_name(path), zoo.facts(path).get("seed")): zoo.load(path) for path in paths}
+    networks = {(name_of(path), zoo.facts(path).get("seed")): zoo.load(path) for path in paths}
     beside = BESIDE.format(protocol.fold)
     if beside in zoo.names():
         networks["HMNet-lite", zoo.facts(beside).get("seed")] = zoo.load(beside)
-    backbone = _remembering(EfficientNetLite0())
+    backbone = _remembering(EfficientNetLite0().to(device_of_process()))
     for network in networks.values():  # all look through the same eyes
         if getattr(network.backbone, "fingerprint", None) == backbone.fingerprint:
             network.backbone = backbone
@@ -43,7 +44,7 @@ def score_diffusion(
     asked["prior mask", None] = photo_prior_predictor(backbone, prior_threshold(protocol))
     asked |= {key: partial(segment_episode, network) for key, network in networks.items()}
     report = Report(protocol.build().classes)
-    report.training = {"runs": [{"method": _name(path), **zoo.facts(path)} for path in paths]}
+    report.training = {"runs": [{"method": name_of(path), **zoo.facts(path)} for path in paths]}
     for gap in gaps or GAPS:
         at_gap = replace(protocol, gap=gap)
         named = {" / ".join(map(str, key)): predict for key, predict in asked.items()}
@@ -70,5 +71,6 @@ def _remembering(backbone: nn.Module) -> nn.Module:
     return backbone
 
 
-def _name(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """What a report calls a network."""
     return path.stem.partition("-seed")[0]

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from hmnet_lite.commands import data, photos
-from hmnet_lite.commands.diffusion import score_diffusion
+from hmnet_lite.commands.diffusion import name_of, score_diffusion
 from hmnet_lite.commands.options import options_of
 from hmnet_lite.commands.outputs import check_file
 from hmnet_lite.commands.referring import evaluate_on_sentences
@@ -95,8 +95,6 @@ def run(options: Options, command: str) -> None:
             raise ValueError(
                 f"{drawing[0]} is a DiffewS; test it on the emoji, with others of its kind"
             )
-        if options.keep:
-            raise ValueError(f"--keep means nothing for {drawing[0]}, a DiffewS")
         _on_emoji_by_diffusion(paths, options, command)
     elif options.dataset == "emoji":
         unused = (name for name in data.PHOTO_FIELDS if name != "support_annotation")
@@ -175,7 +173,11 @@ def _on_emoji_by_diffusion(paths: list[Path], options: Options, command: str) ->
             f"trained with fold {', '.join(map(str, sorted(folds)))} novel; test each on its own"
         )
     options.fold = folds.pop()
-    finish(score_diffusion(paths, data.emoji_protocol(options), options.gaps), options.out, command)
+    report = score_diffusion(paths, data.emoji_protocol(options), options.gaps)
+    finish(report, options.out, command)
+    if options.keep:
+        for path in paths:
+            add_facts(path, **_kept(report, name_of(path), zoo.facts(path).get("seed")))
 
 
 def _kept(report: Report, method: str, seed: int | None) -> dict[str, Any]:

@@ -31,15 +31,16 @@ def test_train_and_evaluate(capsys, monkeypatch):
     assert (facts["fold"], facts["stage"], facts["shots"]) == (2, "masks", [1, 2])
     on = ["evaluate", "net.safetensors"]
     monkeypatch.setattr(gaps, "PRIOR_EPISODES", 4)  # that choose the prior's threshold
-    told = [*on, "--episodes", "2", "--gaps", "same", "--out", "report.json"]
+    told = [*on, "--episodes", "2", "--gaps", "same", "--out", "report.json", "--keep"]
     capsys.readouterr()
     assert main(told) == 0
     table = capsys.readouterr().out
     assert all(name in table for name in ("net", "prior mask", "HMNet-lite", "every object"))
     report = json.loads(Path("report.json").read_text("utf-8"))
     assert report["protocol"]["fold"] == 2 and len(report["rows"]) == 5
+    (row,) = (row for row in report["rows"] if row["method"] == "net")
+    assert read_facts("net.safetensors")["metrics"] == {"same": round(row["miou"], 4)}
     for words, why in (
-        (["--keep"], "--keep means nothing for net.safetensors"),
         (["--fold", "1"], "trained with fold 2 novel"),
         (["hmnet-lite-fold2"], "net.safetensors is a DiffewS"),
     ):
