@@ -201,7 +201,12 @@ def freeze_widgets(notebook: NotebookNode) -> None:
             outputs = []
             for output in cell.outputs:
                 view = output.get("data", {}).get(WIDGET_VIEW)
-                outputs += [output] if view is None else _frozen(state, view["model_id"])
+                if view is not None:
+                    outputs += _frozen(state, view["model_id"])
+                    del output.data[WIDGET_VIEW]
+                    if not any(kind.startswith("image/") for kind in output.data):
+                        continue  # a widget with a still of its own is kept as that
+                outputs.append(output)
             cell.outputs = outputs
 
 

@@ -1,5 +1,7 @@
 """Small networks and small episodes for the live pictures' tests; none is trained."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,17 @@ def told():
     return [scene for scene in (scenes[i] for i in range(9)) if len(scene.sentences) == 2][:2]
 
 
+def growing(episodes):
+    """(episodes, runs, losses) of a training whose mask grows more certain."""
+    watched = [
+        SimpleNamespace(query_image=e.query_image, query_mask=e.query_mask) for e in episodes
+    ]
+    truth = np.stack([(e.query_mask == 1).astype(float) for e in watched])
+    grown = {done: 0.1 + truth * done / 140 for done in (0, 50, 100)}
+    runs = {"without Mamba": grown, "HMNet-lite": {k: v[:, ::-1] for k, v in grown.items()}}
+    return watched, runs, {name: np.linspace(2, 0.5, 300) for name in runs}
+
+
 @pytest.fixture(scope="session")
 def live(networks, episodes, others, reader, told):
     """Every live picture by its topic, small."""
@@ -66,6 +79,7 @@ def live(networks, episodes, others, reader, told):
     from hmnet_lite.workbook.widgets.state import forgetting_explorer
     from hmnet_lite.workbook.widgets.swap import swap_the_support
     from hmnet_lite.workbook.widgets.task import gap_dial
+    from hmnet_lite.workbook.widgets.training import training_film
     from hmnet_lite.workbook.widgets.twister import say_it
 
     half = {gap: np.linspace(0, 1, 128)[None].repeat(128, 0) for gap in episodes}
@@ -81,6 +95,7 @@ def live(networks, episodes, others, reader, told):
         "sequence": sequence_state(*line, start=3),
         "state": forgetting_explorer(networks["state alone"], episodes),
         "swap": swap_the_support(networks, episodes, others),
+        "training": training_film(*growing(episodes.values()), list(episodes)),
         "task": gap_dial(episodes, {"right half": half}),
         "twister": say_it(reader, told),
     }

@@ -80,18 +80,19 @@ def recap(page, data) -> list[float]:
 def choose_row(page, data) -> list[float]:
     """A scan's rows and attention's: by pointing, and by keys on the other matrix."""
     widget, times = find(page, "A scan's rows and attention's"), []
-    box = widget.locator("canvas").first.bounding_box()
+    matrix = widget.locator("canvas").first
 
     def words(row):
         said = []
-        for name, matrix in data["matrices"].items():
-            values = abs(matrix[row].astype(float))
+        for name, own in data["matrices"].items():
+            values = abs(own[row].astype(float))
             most = values.argmax()
             share = percent(values[most] / values.sum())
             said.append(f"{name}: most from input {most + 1}, {share} of all weights")
         return f"Output {row + 1} of 16. {'; '.join(said)}."
 
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 4.5 / 16 * box["height"])
+    box = matrix.bounding_box()
+    matrix.hover(position={"x": box["width"] / 2, "y": 4.5 / 16 * box["height"]})
     times.append(says(widget, words(4)))
     press(widget.locator("canvas").nth(1), *["ArrowDown"] * 25, "ArrowUp")
     times.append(says(widget, words(14)))
@@ -123,6 +124,32 @@ def attend(page, data) -> list[float]:
     return times
 
 
+def watch(page, data) -> list[float]:
+    """The training film: back to the start, one moment on, and another threshold."""
+    widget, times = find(page, "Training film"), []
+
+    def words(moment, threshold=0.5):
+        said = []
+        for name, answers in data["answers"].items():
+            scores = []
+            for p, query in zip(answers[moment], data["query"], strict=True):
+                found, truth = p > 255 * threshold, query["mask"] == 1
+                scores.append((found & truth).sum() / (found | truth).sum())
+            said.append(f"{name}: mean IoU {percent(sum(scores) / len(scores))}")
+        return f"{data['percents'][moment]} % of the training done. {'; '.join(said)}."
+
+    done = widget.get_by_label("training done")
+    press(done, *["ArrowLeft"] * 25)
+    times.append(says(widget, words(0)))
+    press(done, "ArrowRight")
+    times.append(says(widget, words(1)))
+    press(widget.get_by_label("threshold"), *["ArrowLeft"] * 25, "ArrowRight")
+    times.append(says(widget, words(1, 0.1)))
+    press(widget.get_by_role("button"), "Enter")
+    times.append(says(widget, words(2, 0.1)))
+    return times
+
+
 #: as `living.DRIVES`
 DRIVES = {
     "attention": attend,
@@ -130,4 +157,5 @@ DRIVES = {
     "recap": recap,
     "rows": choose_row,
     "sequence": step_through,
+    "training": watch,
 }

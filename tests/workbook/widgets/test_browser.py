@@ -4,6 +4,7 @@ The first three tests are of the harness and the settings; see tests/browser.py.
 tried twice, in JupyterLab and on a page opened from a file; what is done to each is in `living`.
 """
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -11,7 +12,6 @@ import pytest
 
 from tests.browser import start_lab
 from tests.workbook.widgets import living, living_state
-from tests.workbook.widgets.test_training import REPLAY
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -120,14 +120,56 @@ def test_notebook_00_turns_the_dial(lab):
         assert page.errors == []
 
 
-def test_notebook_07_replays_its_training(lab):
-    with lab.open(REPLAY, widget_cell("07_training.ipynb")) as page:
+MINE = """
+import torch
+import hmnet_lite
+from hmnet_lite.data import EmojiEpisodes
+from hmnet_lite.workbook.widgets.mine import mask_it_yourself
+torch.set_num_threads(1)
+model = hmnet_lite.load("hmnet-lite-fold0", device="cpu")
+e = EmojiEpisodes(0, "test", gap="same")[3]
+mask_it_yourself(model, {"camera": e.support_images[0]}, {"query": e.query_image})
+"""
+
+
+def test_mask_it_yourself_takes_a_box_a_brush_and_files(lab, tmp_path):
+    from PIL import Image
+
+    from hmnet_lite.data import EmojiEpisodes
+
+    large, letter = tmp_path / "large.png", tmp_path / "letter.png"
+    image = Image.fromarray(EmojiEpisodes(0, "test", gap="same")[3].query_image)
+    image.resize((2000, 2000)).save(large)
+    letter.write_bytes(b"Dear reader")
+    with lab.open(MINE) as page:
         page.run_all()
-        before = page.picture()
-        page.press("ArrowLeft")
-        half = page.wait_for_other_picture(before)
-        page.press("ArrowLeft", slider=1)
-        page.wait_for_other_picture(half)
+        widget = living.find(page.page, "Mask it yourself")
+        living.says(widget, "Drag a box around the thing in the first picture")
+        node = widget.locator("canvas").first
+        box = node.bounding_box()
+        corner = [box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"]]
+        page.page.mouse.move(*corner)
+        page.page.mouse.down()
+        page.page.mouse.move(corner[0] + 0.6 * box["width"], corner[1] + 0.6 * box["height"])
+        page.page.mouse.up()
+        living.says(widget, "query: ")
+        before = widget.locator(".live-telling").inner_text()
+        living.press(widget.get_by_label("threshold"), *["ArrowRight"] * 25)
+        telling = widget.locator(".live-telling")
+        telling.filter(has_text=re.compile(f"^(?!{re.escape(before)}$)")).wait_for(timeout=5000)
+        widget.get_by_label("look in more pictures").set_input_files(str(large))
+        living.says(widget, "large.png: ")
+        widget.get_by_role("button", name="clear").click()
+        widget.get_by_label("a brush").check()
+        living.says(widget, "Drag a box around the thing in the first picture")
+        node.click()
+        living.says(widget, "large.png: ")
+        widget.get_by_label("or a picture of yours").set_input_files(str(letter))
+        living.says(widget, "letter.png ")
+        widget.get_by_label("or a picture of yours").set_input_files(str(large))
+        living.says(widget, "Drag a box around the thing in the first picture")
+        living.press(node, *["ArrowRight"] * 5, "Shift+ArrowDown")
+        living.says(widget, "found; large.png: ")
         assert page.errors == []
 
 
