@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 project = "Hybrid Mamba for few-shot segmentation"
-extensions = ["myst_nb", "mathml", "captions"]
+extensions = ["myst_nb", "mathml", "captions", "font"]
 include_patterns = ["index.md", "notebooks/**", "**/*.md"]  # the last: what README links to
 
 nb_execution_mode = "off"  # tools/notebooks.py has run them

@@ -114,6 +114,11 @@ def test_pages_have_formulas_links_texts_and_need_no_network(tools, tmp_path, mo
     (code,) = re.findall(r'href="\.\./(_downloads/[^"]+/files\.py)"', page)
     assert (made / code).is_file()
     assert "Hybrid Mamba" in (made / "index.html").read_text()
+    from fontTools.ttLib import TTFont
+
+    font = TTFont(made / "_static" / "STIXTwoMath-Regular.ttf")
+    assert {ord("Δ"), 0x1D6E5, 0x210E, ord("=")} <= set(font.getBestCmap()) and "MATH" in font
+    assert (made / "_static" / "STIXTwoMath-Regular.ttf").stat().st_size < 500_000
     options = (made / "_static" / "documentation_options.js").read_text()
     assert "SHOW_SEARCH_SUMMARY: false" in options  # a local page may not fetch another
     fetched = re.compile(r'<(?:script|img|iframe)[^>]+src="(?:https?:)?//|<link[^>]+href="http')
