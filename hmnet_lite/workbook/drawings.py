@@ -169,6 +169,11 @@ def support_forgetting(numbers: Numbers) -> Figure:
     return readings.saw_teeth(numbers["panels"], ["max cosine", "support's share"])
 
 
+def forgetting_directions(numbers: Numbers) -> Figure:
+    """The support's share after each query patch, by direction."""
+    return readings.by_direction(numbers["panels"], DIRECTION_NAMES)
+
+
 def where_it_lasts(numbers: Numbers) -> Figure:
     """The support's share by direction and state index."""
     shares = {title: np.array(share) for title, share in numbers["where"].items()}
@@ -177,11 +182,7 @@ def where_it_lasts(numbers: Numbers) -> Figure:
 
 def support_similarity(numbers: Numbers) -> Figure:
     """Query FG and BG against the support's FG, before and after each kind of fusion."""
-    panels = {
-        title: {when: {p: parts[p] for p in ("FG", "BG")} for when, parts in times.items()}
-        for title, times in numbers["panels"].items()
-    }
-    return similarity.before_and_after(panels, numbers["gaps"])
+    return similarity.before_and_after(numbers["panels"], numbers["gaps"])
 
 
 def fused_pca(numbers: Numbers) -> Figure:
@@ -206,6 +207,17 @@ def implicit_attention(numbers: Numbers) -> Figure:
         scene.query_image,
     )
     titles = (DIRECTION_NAMES[0], DIRECTION_NAMES[3], "all four")
+    return attention.heard_table(images, numbers["rows"], tuple(numbers["pixel"]), titles)
+
+
+def rolled_out(numbers: Numbers) -> Figure:
+    """From which pixels one query pixel comes: one block, and both."""
+    (scene,) = _scenes(numbers, [numbers["from"]["index"]])
+    images = (
+        zoomed_support(scene)[0] if numbers["zoomed"] else scene.support_images[0],
+        scene.query_image,
+    )
+    titles = ("the hybrid block alone", "rollout of both blocks")
     return attention.heard_table(images, numbers["rows"], tuple(numbers["pixel"]), titles)
 
 

@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from hmnet_lite.workbook import (
     drawings,
     measured,
     measured_failures,
+    measured_forgetting,
+    measured_similarity,
     measured_words,
     numbers,
     numbers_of_runs,
@@ -48,6 +51,8 @@ class Recipe:
         compute: the numbers anew, in seconds; None where only the notebook computes them.
         max_bytes: of the picture.
         long: `compute` takes minutes and needs shipped networks.
+        check: the same for few episodes, in seconds. Its numbers are kept beside those of many
+            episodes, and a test computes them again.
     """
 
     notebook: str
@@ -55,6 +60,13 @@ class Recipe:
     compute: Callable[[], Mapping[str, Any]] | None = None
     max_bytes: int = 100_000
     long: bool = False
+    check: Callable[[], Mapping[str, Any]] | None = None
+
+
+def _over_episodes(draw: Callable, compute: Callable, max_bytes: int = 100_000) -> Recipe:
+    """A figure of notebook 08 over shipped networks and many episodes."""
+    check = partial(compute, measured.CHECKED)
+    return Recipe("08_analysis", draw, compute, max_bytes, long=True, check=check)
 
 
 FIGURES = {
@@ -75,20 +87,33 @@ FIGURES = {
     "qim_similarity": Recipe("05_query_intercepted", drawings.qim_similarity),
     "published_map": Recipe("06_hmnet_assembled", drawings.published_map),
     "published_costs": Recipe("06_hmnet_assembled", drawings.published_costs),
-    "support_forgetting": Recipe(
-        "08_analysis", drawings.support_forgetting, measured.support_forgetting, long=True
+    "support_forgetting": _over_episodes(
+        drawings.support_forgetting, measured_forgetting.support_forgetting
     ),
-    "where_it_lasts": Recipe(
-        "08_analysis", drawings.where_it_lasts, measured.where_it_lasts, long=True
+    "forgetting_directions": _over_episodes(
+        drawings.forgetting_directions, measured_forgetting.forgetting_directions
     ),
-    "support_similarity": Recipe(
-        "08_analysis", drawings.support_similarity, measured.support_similarity, long=True
-    ),
-    "fused_pca": Recipe("08_analysis", drawings.fused_pca, measured.fused_pca, 150_000, long=True),
-    "fused_clouds": Recipe("08_analysis", drawings.fused_clouds, measured.fused_clouds, long=True),
+    "where_it_lasts": _over_episodes(drawings.where_it_lasts, measured_forgetting.where_it_lasts),
     "implicit_attention": Recipe(
-        "08_analysis", drawings.implicit_attention, measured.implicit_attention, long=True
+        "08_analysis",
+        drawings.implicit_attention,
+        measured.implicit_attention,
+        long=True,
+        check=measured.implicit_attention,
     ),
+    "rolled_out": Recipe(
+        "08_analysis",
+        drawings.rolled_out,
+        measured.rolled_out,
+        150_000,
+        long=True,
+        check=partial(measured.rolled_out, arms=("qim",)),
+    ),
+    "support_similarity": _over_episodes(
+        drawings.support_similarity, measured_similarity.support_similarity
+    ),
+    "fused_pca": _over_episodes(drawings.fused_pca, measured.fused_pca, 150_000),
+    "fused_clouds": _over_episodes(drawings.fused_clouds, measured.fused_clouds),
     "who_is_listened_to": Recipe(
         "09_experiments", drawings.who_is_listened_to, numbers_of_runs.who_is_listened_to
     ),
@@ -144,15 +169,9 @@ def kept(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """
     path = folder / f"{name}.json"
     if not path.exists():
-        recipe = _recipe(name)
-        mend = (
-            f"compute them with python -m hmnet_lite.workbook.make {name}"
-            if recipe.long
-            else f"keep them with python tools/notebooks.py keep notebooks/{recipe.notebook}.ipynb"
-        )
         raise FileNotFoundError(
-            f"{path} is missing: the numbers of {name!r} come from notebook "
-            f"{recipe.notebook}; {mend}"
+            f"{path} is missing: the numbers of {name!r} are explained in notebook "
+            f"{_recipe(name).notebook}; compute them with {command(name)}"
         )
     return json.loads(path.read_text(encoding="utf-8"))["numbers"]
 
@@ -168,13 +187,28 @@ def keep(folder: Path = FOLDER) -> list[str]:
     return names
 
 
-def write(name: str, values: Any, folder: Path, *, made: Mapping[str, Any] | None = None) -> None:
-    """Write figures/NAME.json and, drawn from it, figures/NAME.png."""
-    facts = {"figure": name, "notebook": _recipe(name).notebook} | ({"made": made} if made else {})
+def write(name: str, values: Any, folder: Path, **facts: Any) -> None:
+    """Write figures/NAME.json and, drawn from it, figures/NAME.png.
+
+    Args:
+        name: one of `FIGURES`.
+        values: its numbers, plain.
+        folder: of both files.
+        facts: what else is kept: `made` (the machine), `check` (see `Recipe`).
+    """
+    facts = {"figure": name, "notebook": _recipe(name).notebook, "command": command(name)} | facts
     text = json.dumps(facts | {"numbers": values}, ensure_ascii=False, separators=(",", ":"))
     whole = text.replace('"numbers":', '\n"numbers":\n') + "\n"
     write_bytes(folder / f"{name}.json", whole.encode())
     draw(name, folder)
+
+
+def command(name: str) -> str:
+    """What computes a figure's numbers anew, on the command line."""
+    recipe = _recipe(name)
+    if recipe.compute:
+        return f"python -m hmnet_lite.workbook.make {name}"
+    return f"python tools/notebooks.py keep notebooks/{recipe.notebook}.ipynb"
 
 
 def draw(name: str, folder: Path = FOLDER) -> Path:
@@ -218,8 +252,10 @@ def main(names: Sequence[str]) -> int:
         recipes = {name: _recipe(name) for name in names or FIGURES}
         for name, recipe in recipes.items():
             if recipe.compute and (name in names or not recipe.long):
-                made = {"made": made_on()} if recipe.long else {}
-                write(name, plain(recipe.compute()), FOLDER, **made)
+                facts = {"made": made_on()} if recipe.long else {}
+                if recipe.check and recipe.check is not recipe.compute:
+                    facts["check"] = plain(recipe.check())
+                write(name, plain(recipe.compute()), FOLDER, **facts)
             else:
                 draw(name)
             plt.close("all")

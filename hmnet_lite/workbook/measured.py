@@ -18,18 +18,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from hmnet_lite.analysis.attention import intercepted
-from hmnet_lite.analysis.forgetting import forgetting
 from hmnet_lite.analysis.fused_pca import Basis, fit_basis, to_prototype
 from hmnet_lite.analysis.fusion import fusions
 from hmnet_lite.analysis.look import HybridLook, Look, look
-from hmnet_lite.analysis.similarity import controls, similarity, stages
+from hmnet_lite.analysis.rollout import rollout
 from hmnet_lite.analysis.split import heard_by_direction
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
 from hmnet_lite.data.emoji.tiles import data_folder
-from hmnet_lite.models.features import CachedFeatures
+from hmnet_lite.models.features import Batch, CachedFeatures
+from hmnet_lite.scoring.intervals import mean_interval
 from hmnet_lite.scoring.segment import segment
 from hmnet_lite.training import zoo
-from hmnet_lite.workbook.figures.forgetting import bands
 from hmnet_lite.workbook.figures.segment import runs
 
 FOLD, GAP, SEEDS, EPISODES, TOGETHER = 0, "cross", (0, 1, 2), 200, 20
@@ -38,6 +37,7 @@ FULL = "hmnet-lite-fold0"
 ARMS = {"cross": "concatenation", "srm": "SRM", "qim": "QIM", "both": "SRM + QIM"}
 SHOWN = (3, 12)  # episodes of pictures
 DRAWN = ("before", "prototype", "cross attention", "concatenation", "SRM", "SRM + QIM")
+CHECKED = 2  # episodes that a test measures again
 
 
 def state_network(arm: str, seed: int = 0) -> str:
@@ -57,11 +57,16 @@ def sources(*names: str, **more: Any) -> dict[str, Any]:
     return {"networks": digests, "fold": FOLD, "gap": GAP} | more
 
 
-@lru_cache(maxsize=len(GAPS))
+@lru_cache(maxsize=2 * len(GAPS))
 def features(gap: str, episodes: int) -> CachedFeatures:
     """Cached features of the first test episodes at a gap."""
     protocol = Protocol(fold=FOLD, gap=gap, episodes=episodes)
     return CachedFeatures(protocol.build(), workers=1, progress=False)
+
+
+def shown(indices: Sequence[int]) -> Batch:
+    """Test episodes by their index."""
+    return features(GAP, max(indices) + 1).batch(indices)
 
 
 def looks(name: str, gap: str = GAP, episodes: int = EPISODES) -> Iterator[Look]:
@@ -71,89 +76,24 @@ def looks(name: str, gap: str = GAP, episodes: int = EPISODES) -> Iterator[Look]
         yield look(network(name), cached.batch(range(start, min(start + TOGETHER, episodes))))
 
 
-def support_forgetting(episodes: int = EPISODES) -> dict[str, Any]:
-    """Both measures after each reading of the first SRM, and beside them the full network's."""
-    readings = {"concatenation": (state_network("cross"), 1)}
-    readings |= {f"SRM, α = {a}": (state_network("both"), a) for a in (2, 4, 8)}
-    panels = {}
-    for title, (name, ratio) in readings.items():
-        own = _measures(name, ratio, episodes)
-        beside = _measures(FULL, ratio, episodes)
-        panels[title] = {
-            "at": own["at"],
-            "of_support": own["of_support"],
-            "max cosine": bands(own["max cosine"]),
-            "support's share": bands(own["support's share"]),
-            "beside": {m: beside[m].mean(0) for m in ("max cosine", "support's share")},
-        }
-    names = (state_network("cross"), state_network("both"), FULL)
-    return {"from": sources(*names, episodes=episodes), "panels": panels}
-
-
-def where_it_lasts(episodes: int = EPISODES) -> dict[str, Any]:
-    """The support's share at the ends of query patches, by direction and state index."""
-    readings = {"concatenation": (state_network("cross"), 1)}
-    readings["SRM, α = 2"] = state_network("both"), 2
-    where = {t: _measures(*given, episodes)["where"] for t, given in readings.items()}
-    names = [name for name, _ in readings.values()]
-    return {"from": sources(*names, episodes=episodes), "where": where}
-
-
-def _measures(name: str, ratio: int, episodes: int) -> dict[str, np.ndarray]:
-    found: dict[str, list] = {"max cosine": [], "support's share": [], "where": []}
-    for seen in looks(name, episodes=episodes):
-        read = forgetting(seen.hybrid[0], ratio)
-        found["max cosine"].append(read.max_cosine().mean(1).numpy())  # over directions
-        found["support's share"].append(read.share().mean(1).numpy())
-        late = read.share("index")[..., ~read.of_support]  # (b, k, n, query patches)
-        found["where"].append(late.mean(-1).numpy())
-    joined = {key: np.concatenate(values) for key, values in found.items()}
-    joined["where"] = joined["where"].mean(0)
-    return joined | {"at": read.at.numpy(), "of_support": read.of_support.numpy()}
-
-
 def shipped_seeds() -> tuple[int, ...]:
     """Those of `SEEDS` of which every arm's network is shipped; seed 0 at least is expected."""
     known = set(zoo.names())
     return tuple(s for s in SEEDS if not s or {state_network(arm, s) for arm in ARMS} <= known)
 
 
-def support_similarity(episodes: int = EPISODES, seeds: Sequence[int] = ()) -> dict[str, Any]:
-    """Fig. 7's measure before and after each kind of fusion, at every gap, for every seed.
+def summary(values: np.ndarray) -> dict[str, Any]:
+    """(seeds, episodes, ...) as figures keep it.
 
-    Values are {part: (seeds, gaps)} with the parts "all", "FG" and "BG"; "control" is noise with
-    the support's mean, which no network has fused.
+    Returns:
+        {"seeds": (seeds, ...) means over episodes; "low", "high": ends of the 95 % interval of the
+        mean over seeds, episodes drawn again}.
     """
-    seeds = tuple(seeds) or shipped_seeds()
-    panels: dict[str, dict] = {}
-    for arm, title in ARMS.items():
-        means = [[_similarity(state_network(arm, s), g, episodes) for g in GAPS] for s in seeds]
-        for when in ("before", "after", "control"):
-            values = np.array([[each[when] for each in row] for row in means])
-            parts = {p: values[..., i] for i, p in enumerate(("all", "FG", "BG"))}
-            if when != "control":
-                panels.setdefault(title, {})[when] = parts
-            elif arm == "both":
-                panels["control: noise"] = {"after": parts}
-    names = [state_network(arm, seed) for arm in ARMS for seed in seeds]
-    came = sources(*names, episodes=episodes, seeds=list(seeds)) | {"gap": list(GAPS)}
-    return {"from": came, "gaps": list(GAPS), "panels": panels}
+    low, high = mean_interval(values)
+    return {"seeds": np.nanmean(values, axis=1), "low": low, "high": high}
 
 
-def _similarity(name: str, gap: str, episodes: int) -> dict[str, np.ndarray]:
-    found: dict[str, list] = {"before": [], "after": [], "control": []}
-    for seen in looks(name, gap, episodes):
-        hybrid = seen.hybrid[0]
-        steps = stages(hybrid)
-        chosen = {"before": steps["before"], "after": list(steps.values())[-1]}
-        chosen["control"] = controls(hybrid, seen)["noise + mean"]
-        told = similarity(chosen, hybrid.record["scan_in_support"], seen)
-        for when, values in told.items():
-            found[when].append(values.numpy())
-    return {when: np.nanmean(np.concatenate(x), axis=0) for when, x in found.items()}
-
-
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def fused_basis(episodes: int) -> Basis:
     """One basis of unit-length features of all fusions that are drawn, over the episodes."""
     return fit_basis(
@@ -162,10 +102,11 @@ def fused_basis(episodes: int) -> Basis:
     )
 
 
-def fused_pca(episodes: int = EPISODES) -> dict[str, Any]:
+def fused_pca(episodes: int | None = None) -> dict[str, Any]:
     """Fused features of unit length as colours in one basis, and their likeness."""
+    episodes = episodes or EPISODES
     name, basis = state_network("both"), fused_basis(episodes)
-    seen = look(network(name), features(GAP, episodes).batch(SHOWN))
+    seen = look(network(name), shown(SHOWN))
     fused, support = _fused(seen), seen.hybrid[0].record["scan_in_support"]
     unit = {kind: F.normalize(x, dim=1) for kind, x in fused.items()}
     colours = {kind: (255 * basis.colours(unit[kind])).round().astype(int) for kind in DRAWN}
@@ -182,10 +123,11 @@ def _fused(seen: Look) -> dict[str, torch.Tensor]:
     return fusions(seen.hybrid[0], seen.support_class)
 
 
-def fused_clouds(episodes: int = EPISODES) -> dict[str, Any]:
+def fused_clouds(episodes: int | None = None) -> dict[str, Any]:
     """The first two components of the pixels of the shown episodes, by what they show."""
+    episodes = episodes or EPISODES
     name, basis = state_network("both"), fused_basis(episodes)
-    seen = look(network(name), features(GAP, episodes).batch(SHOWN))
+    seen = look(network(name), shown(SHOWN))
     inside = {"query BG": seen.query_other > 0.9, "query FG": seen.query_class > 0.5}
     inside["support FG"] = seen.support_class > 0.5
     support, fused = seen.hybrid[0].record["scan_in_support"], _fused(seen)
@@ -195,7 +137,7 @@ def fused_clouds(episodes: int = EPISODES) -> dict[str, Any]:
         plane = {p: basis.project(F.normalize(x, dim=1))[..., :2] for p, x in maps.items()}
         return {part: plane[part][mark.numpy()] for part, mark in inside.items()}
 
-    clouds = {kind: of(kind) for kind in ("before", "concatenation", "SRM", "SRM + QIM")}
+    clouds = {kind: of(kind) for kind in DRAWN}
     came = sources(name, episodes=episodes, shown=list(SHOWN))
     return {"from": came, "explained": basis.explained, "clouds": clouds}
 
@@ -203,10 +145,9 @@ def fused_clouds(episodes: int = EPISODES) -> dict[str, Any]:
 def implicit_attention(index: int = SHOWN[0]) -> dict[str, Any]:
     """How loud every pixel is at the middle of the query's object: read once, recaps, QIM."""
     name = state_network("both")
-    seen = look(network(name), features(GAP, EPISODES).batch([index]))
+    seen = look(network(name), shown([index]))
     hybrid = seen.hybrid[0]
-    at = int(seen.query_class[0].argmax())
-    pixel = divmod(at, hybrid.size[1])
+    pixel = _inside(seen)
     ratio = hybrid.block.config.recap_ratio
     rows = {"read once": _heard(hybrid, pixel, 1), "recaps": _heard(hybrid, pixel, ratio)}
     qim = intercepted(hybrid)
@@ -220,6 +161,28 @@ def implicit_attention(index: int = SHOWN[0]) -> dict[str, Any]:
     plain = {key: [p and [m.numpy() for m in p] for p in line] for key, line in rows.items()}
     zoomed = network(name).config.zoom
     return {"from": came, "zoomed": zoomed, "pixel": list(pixel), "rows": plain}
+
+
+def rolled_out(index: int = SHOWN[0], arms: Sequence[str] = tuple(ARMS)) -> dict[str, Any]:
+    """What the same pixel hears of both pictures: in the hybrid block alone, and in a rollout.
+
+    Shares of a row, which sum to one, of the first seed's networks.
+    """
+    rows, names = {}, {ARMS[arm]: state_network(arm) for arm in arms}
+    for title, name in names.items():
+        seen = look(network(name), shown([index]))
+        pixel, (height, width) = _inside(seen), seen.hybrid[0].size
+        row = pixel[0] * width + pixel[1]
+        pairs = (rollout([seen.hybrid[0]], residual=0)[row], rollout(seen.blocks)[row])
+        rows[title] = [list(x.view(2, height, width).numpy()) for x in pairs]
+    zoomed = network(name).config.zoom
+    came = sources(*names.values(), index=index)
+    return {"from": came, "zoomed": zoomed, "pixel": list(pixel), "rows": rows}
+
+
+def _inside(seen: Look) -> tuple[int, int]:
+    """A pixel in the middle of the query's object: (row, column)."""
+    return divmod(int(seen.query_class[0].argmax()), seen.hybrid[0].size[1])
 
 
 def _heard(hybrid: HybridLook, pixel, ratio: int) -> list:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from hmnet_lite.workbook import make
 from hmnet_lite.workbook.figures.parts import png
+from tests.workbook.near import assert_near
 
 COMPUTED = [name for name, recipe in make.FIGURES.items() if recipe.compute and not recipe.long]
 NOTEBOOKS = make.FOLDER.parent / "notebooks"
@@ -23,24 +24,6 @@ NOTEBOOKS = make.FOLDER.parent / "notebooks"
 def close_figures():
     yield
     plt.close("all")
-
-
-def assert_near(found, expected, where=""):
-    """Numbers to a thousandth of the largest in their list; everything else exactly."""
-    if isinstance(expected, dict):
-        assert found.keys() == expected.keys(), where
-        for key in expected:
-            assert_near(found[key], expected[key], f"{where}.{key}")
-    elif isinstance(expected, list) and any(isinstance(x, (str, dict, list)) for x in expected):
-        assert len(found) == len(expected), where
-        for index, (one, other) in enumerate(zip(found, expected, strict=True)):
-            assert_near(one, other, f"{where}[{index}]")
-    elif isinstance(expected, (str, bool, int)):
-        assert found == expected, where
-    else:
-        largest = np.abs(expected).max()
-        assert np.shape(found) == np.shape(expected), where
-        assert np.abs(np.subtract(found, expected)).max() <= 1e-3 * largest, where
 
 
 @pytest.mark.parametrize("name", COMPUTED)
@@ -67,6 +50,7 @@ def test_a_figure_s_notebook_draws_it_and_its_file_says_what_machine_made_it(nam
     facts = json.loads((make.FOLDER / f"{name}.json").read_text())
     assert facts["notebook"] == make.FIGURES[name].notebook
     assert {"date", "processor", "threads", "versions"} <= facts["made"].keys()
+    assert facts["command"] == make.command(name)
     text = (NOTEBOOKS / f"{facts['notebook']}.ipynb").read_text()
     assert re.search(rf'figure\(\\"{name}\\"', text)
 

@@ -13,7 +13,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from hmnet_lite.workbook.figures.parts import STYLE, WIDTH
+from hmnet_lite.workbook.figures.parts import BLACK, MARKERS, PURPLE, STYLE, WIDTH
 from hmnet_lite.workbook.figures.state import BAND, QUERY_COLOUR, SUPPORT_COLOUR
 
 READ = {True: ("after the support", SUPPORT_COLOUR, "o"),
@@ -32,8 +32,9 @@ def saw_teeth(panels: Mapping[str, Mapping], measures: Sequence[str]) -> Figure:
 
     Args:
         panels: title to {"at": (readings,) query pixels read so far, "of_support": (readings,)
-            of bool, and each of `measures`: (3, readings), what `bands` gives of [-1, 1]; "beside":
-            {measure: (readings,)} of another network, drawn thin and grey}.
+            of bool, and each of `measures`: (3, readings), what `bands` gives of [-1, 1]; "seeds":
+            {measure: (seeds, readings)}, thin lines; "beside": {measure: (readings,)} of another
+            network, drawn grey and dashed}.
         measures: labels of the rows.
 
     Raises:
@@ -55,8 +56,13 @@ def saw_teeth(panels: Mapping[str, Mapping], measures: Sequence[str]) -> Figure:
             mean, low, high = 100 * values
             other = panel.get("beside", {}).get(measure)
             if other is not None:
-                ax.plot(at, 100 * np.asarray(other), color="0.6", linewidth=1, label="full network")
-            ax.plot(at, mean, color="0.3", linewidth=0.7, zorder=1)
+                ax.plot(
+                    at, 100 * np.asarray(other), color="0.6", linewidth=1, linestyle=(0, (4, 1)),
+                    label="full network", zorder=0,
+                )  # fmt: skip
+            for turn, line in enumerate(panel.get("seeds", {}).get(measure, ())):
+                ax.plot(at, 100 * np.asarray(line), color="0.25", linewidth=0.6, zorder=1,
+                        label="" if turn else "one training seed")  # fmt: skip
             for kind, (name, colour, mark) in READ.items():
                 own = of_support == kind
                 ax.fill_between(at[own], low[own], high[own], color=colour, alpha=0.18, linewidth=0)
@@ -68,8 +74,42 @@ def saw_teeth(panels: Mapping[str, Mapping], measures: Sequence[str]) -> Figure:
         line[0].set_ylabel(f"{measure} (%)")
         line[0].set_ylim(top=102)
     figure.supxlabel("query pixels read", fontsize=11)
-    known = axes[0, -1].get_legend_handles_labels()
+    known = axes[0, -1].get_legend_handles_labels()  # seeds, full network, what was read
     figure.legend(*known, loc="outside upper center", ncols=len(known[1]), markerscale=1.5)
+    return figure
+
+
+@plt.rc_context(STYLE)
+def by_direction(panels: Mapping[str, Mapping], directions: Sequence[str]) -> Figure:
+    """The support's share after each query patch, a line a direction, bars over training seeds.
+
+    Args:
+        panels: title to {"at": (patches,) query pixels read, "share": (seeds, directions, patches)
+            in [0, 1]}.
+        directions: their names.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(WIDTH, 3.2), sharex=True, sharey=True, layout="constrained",
+        squeeze=False,
+    )  # fmt: skip
+    for ax, (title, panel) in zip(axes[0], panels.items(), strict=True):
+        share = 100 * np.asarray(panel["share"], float)
+        for k, name in enumerate(directions):
+            colour, line = (BLACK, PURPLE)[k % 2], "-" if k < 2 else "--"  # back: dashed, hollow
+            mean = share[:, k].mean(0)
+            spread = np.abs([share[:, k].min(0), share[:, k].max(0)] - mean)
+            at = np.asarray(panel["at"]) + 2 * (k - 1.5)  # bars beside, not upon one another
+            ax.errorbar(
+                at, mean, spread, color=colour, linestyle=line, linewidth=1.5, elinewidth=0.8,
+                marker=MARKERS[k], markersize=5, label=name,
+                markerfacecolor=colour if k < 2 else "white",
+            )  # fmt: skip
+        ax.set_title(title)
+    axes[0, 0].set_ylabel("support's share after\na query patch (%)")
+    axes[0, 0].set_ylim(top=102)
+    figure.supxlabel("query pixels read", fontsize=11)
+    known = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*known, loc="outside upper center", ncols=4)
     return figure
 
 

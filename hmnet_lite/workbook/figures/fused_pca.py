@@ -9,9 +9,15 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from hmnet_lite.workbook.figures.parts import BLACK, BLUE, ORANGE, STYLE, WIDTH, outline
+from hmnet_lite.workbook.figures.parts import STYLE, WIDTH, outline
+from hmnet_lite.workbook.figures.similarity import PART_COLOURS
+from hmnet_lite.workbook.figures.state import SUPPORT_COLOUR
 
-CLOUDS = {"query BG": (ORANGE, "s"), "query FG": (BLUE, "o"), "support FG": (BLACK, "X")}
+CLOUDS = {
+    "query BG": (PART_COLOURS["BG"], "s"),
+    "query FG": (PART_COLOURS["FG"], "o"),
+    "support FG": (SUPPORT_COLOUR, "X"),
+}
 
 
 @plt.rc_context(STYLE)
@@ -67,18 +73,24 @@ def clouds(panels: Mapping[str, Mapping[str, np.ndarray]], explained: Sequence[f
         panels: name of a fusion to {one of `CLOUDS`: (pixels, 2)}.
         explained: share of the variance of either component, in [0, 1].
     """
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(WIDTH, 2.9), sharex=True, sharey=True, layout="constrained",
-        squeeze=False,
+        rows, columns, figsize=(WIDTH, 2.7 * rows + 0.6), sharex=True, sharey=True,
+        layout="constrained", squeeze=False,
     )  # fmt: skip
-    for ax, (title, parts) in zip(axes[0], panels.items(), strict=True):
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (title, parts) in zip(axes.flat, panels.items(), strict=False):
         for name, (colour, mark) in CLOUDS.items():
             x, y = np.asarray(parts[name], float).T
             sns.scatterplot(x=x, y=y, ax=ax, color=colour, marker=mark, s=16, alpha=0.55,
                             linewidth=0, label=name, legend=False)  # fmt: skip
         ax.set_title(title)
         ax.set_aspect("equal")
-    axes[0, 0].set_ylabel(f"component 2 ({100 * explained[1]:.0f} %)")
+    for ax in axes.flat:
+        ax.set_ylabel("")
+    figure.supylabel(f"component 2 ({100 * explained[1]:.0f} % of the variance)", fontsize=11)
     figure.supxlabel(f"component 1 ({100 * explained[0]:.0f} % of the variance)", fontsize=11)
     known = axes[0, 0].get_legend_handles_labels()
     figure.legend(*known, loc="outside upper center", ncols=len(known[1]), markerscale=1.8)

@@ -32,7 +32,8 @@ def panel(readings=5, **more):
 
 def test_teeth_tell_what_was_read_and_their_bands():
     other = {"share": np.full(5, 0.25)}
-    panels = {"once": panel(2), "SRM": panel(beside=other)}
+    seeds = {"share": np.full((2, 5), 0.5)}
+    panels = {"once": panel(2), "SRM": panel(beside=other, seeds=seeds)}
     figure = forgetting.saw_teeth(panels, ["cosine", "share"])
     first, second, third, fourth = figure.axes
     assert [first.get_title(), second.get_title()] == ["once", "SRM"]
@@ -44,6 +45,7 @@ def test_teeth_tell_what_was_read_and_their_bands():
     assert to_hex(lines["after the support"].get_color()).upper() == BLUE
     assert to_hex(lines["after a query patch"].get_color()).upper() == ORANGE
     assert np.allclose(lines["full network"].get_ydata(), 25)
+    assert np.allclose(lines["one training seed"].get_ydata(), 50)
     low, high = (100 * panels["SRM"]["share"][i] for i in (1, 2))
     y = fourth.collections[0].get_paths()[0].vertices[:, 1]
     assert np.isclose(y.min(), low[[0, 2, 4]].min()) and np.isclose(y.max(), high[[0, 2, 4]].max())
@@ -59,21 +61,43 @@ def test_heatmaps_hold_the_shares():
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == list("abcd")
 
 
-def test_before_and_after_show_means_over_seeds():
-    values = {p: RNG.random((3, 2)) for p in ("FG", "BG")}
-    panels = {"SRM": {"before": values, "after": {p: v + 1 for p, v in values.items()}}}
-    figure = similarity.before_and_after(panels, ("same", "held_out"))
+def test_directions_have_a_line_each_and_bars_over_seeds():
+    share = RNG.random((3, 4, 2))
+    figure = forgetting.by_direction({"SRM": {"at": [64, 128], "share": share}}, "abcd")
     (ax,) = figure.axes
-    drawn = [line.get_ydata() for line in ax.lines]
-    for part, colour in (("FG", BLUE), ("BG", ORANGE)):
+    for k, drawn in enumerate(ax.containers):
+        line, _, (bars,) = drawn
+        assert np.allclose(line.get_ydata(), 100 * share[:, k].mean(0))
+        ends = np.array([segment[:, 1] for segment in bars.get_segments()])
+        assert np.allclose(ends[:, 0], 100 * share[:, k].min(0))
+        assert np.allclose(ends[:, 1], 100 * share[:, k].max(0))
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == list("abcd")
+
+
+def test_before_and_after_show_means_over_seeds():
+    values = {p: RNG.random((3, 2)) for p in ("all", "FG", "BG")}
+    panels = {"SRM": {"before": values, "after": {p: v + 1 for p, v in values.items()}}}
+    noise = {"noise": {"after": values}}
+    figure = similarity.before_and_after({"core": panels | noise, "block": panels}, ("same", "x"))
+    first, second, third, blank = figure.axes
+    drawn = {}
+    for line, _, (bars,) in first.containers:
+        drawn[tuple(line.get_ydata().round(6))] = line, bars
+    for part, colour in similarity.PART_COLOURS.items():
         for more in (0, 1):
-            mean = 100 * (values[part].mean(0) + more)
-            hits = [i for i, y in enumerate(drawn) if len(y) == 2 and np.allclose(y, mean)]
-            assert hits and to_hex(ax.lines[hits[0]].get_color()).upper() == colour
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["same", "held-out"]
+            shown = 100 * (values[part] + more)
+            line, bars = drawn[tuple(shown.mean(0).round(6))]
+            assert to_hex(line.get_color()).upper() == colour
+            ends = np.array([segment[:, 1] for segment in bars.get_segments()])
+            assert np.allclose(ends, np.stack([shown.min(0), shown.max(0)], 1)), "all seeds"
+    assert [first.get_ylabel(), third.get_ylabel()] == ["core", "block"]
+    assert [first.get_title(), second.get_title()] == ["SRM", "noise"]
+    assert not blank.axison, "the second place has no noise"
+    assert [t.get_text() for t in third.get_xticklabels()] == ["same", "x"]
     assert len(figure.legends[0].get_texts()) == 4
-    with pytest.raises(ValueError, match=r"before of 'x' has shape \(3, 2\); expected \(seeds, 3"):
-        similarity.before_and_after({"x": {"before": values}}, ("a", "b", "c"))
+    few = {p: v[:, :1] for p, v in values.items()}
+    with pytest.raises(ValueError, match=r"before of 'x' has shape \(3, 1\); expected \(seeds, 2"):
+        similarity.before_and_after({"core": {"x": {"before": few}}}, ("a", "b"))
 
 
 def test_features_are_drawn_as_given():
@@ -94,7 +118,7 @@ def test_clouds_share_their_axes():
     figure = fused_pca.clouds({"before": parts, "SRM": parts}, (0.5, 0.25, 0.1))
     for drawn, name in zip(figure.axes[1].collections, parts, strict=True):
         assert np.allclose(drawn.get_offsets(), parts[name])
-    assert figure.axes[0].get_ylabel() == "component 2 (25 %)"
+    assert figure.get_supylabel() == "component 2 (25 % of the variance)"
     assert [t.get_text() for t in figure.legends[0].get_texts()] == list(parts)
 
 
