@@ -35,7 +35,8 @@ class Twisting:
     Attributes:
         probability: (H, W) in [0, 1], of what the sentence names.
         mask: (H, W) bool, the answer: where it is above one half.
-        colours: a block → {step of `STEPS`: (3, h, w, 3) in [0, 1]}, one basis for the block.
+        colours: a block → {step of `STEPS`: (3, h, w, 3) in [0, 1]}, principal components of the
+            features' directions, one basis for the block.
         likeness: a block → {step: {"visual and text": mean cosine, …}}.
         grounded: (tokens, h, w), how much each pixel is each noun; 0 where a token is none.
     """
@@ -71,8 +72,10 @@ def watch(model: ReMamber, image: np.ndarray, text: str) -> Twisting:
     colours, likeness = [], []
     for block in twists:
         cubes = {step: _parts(block[name]) for step, name in STEPS.items()}
-        basis = fit_basis(cubes.values())
-        colours.append({step: basis.colours(parts) for step, parts in cubes.items()})
+        # directions, not sizes: the interaction is many times as large as the other two
+        directions = {step: F.normalize(parts, dim=1) for step, parts in cubes.items()}
+        basis = fit_basis(directions.values())
+        colours.append({step: basis.colours(parts) for step, parts in directions.items()})
         likeness.append({step: part_likeness(parts) for step, parts in cubes.items()})
     probability = logits.softmax(1)[0, 1].numpy()
     mask = (logits[0, 1] > logits[0, 0]).numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -29,15 +30,20 @@ def sentence_row(image: np.ndarray, masks: Mapping[str, np.ndarray], *, columns:
     rows = -(-len(masks) // columns)
     side = WIDTH / columns
     figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH, (side + 0.35) * rows), layout="constrained", squeeze=False
+        rows, columns, figsize=(WIDTH, (side + 0.5) * rows), layout="constrained", squeeze=False
     )
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, (text, mask) in zip(axes.flat, masks.items(), strict=False):
         ax.imshow(image)
         outline(ax, mask)
-        ax.set_title(f"“{text}”", fontsize=10)
+        ax.set_title(quoted(text), fontsize=10)
     return figure
+
+
+def quoted(text: str, columns: int = 30) -> str:
+    """A sentence as a title, on as many lines as it needs."""
+    return textwrap.fill(f"“{text}”", columns)
 
 
 @plt.rc_context(STYLE)

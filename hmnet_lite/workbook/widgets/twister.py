@@ -12,6 +12,7 @@ from hmnet_lite.data.emoji.referring.dataset import ReferringScene
 from hmnet_lite.models.remamba.model import ReMamber
 from hmnet_lite.scoring.metrics import mask_iou
 from hmnet_lite.workbook.figures.task import paint_prediction, picture_table
+from hmnet_lite.workbook.figures.twister import quoted
 from hmnet_lite.workbook.widgets.live import Live, as_bytes, seen_as, still
 
 
@@ -67,6 +68,6 @@ def _still(data: Mapping[str, Any]) -> Any:
     cubes = [np.repeat(np.repeat(t["cube"][-1, -1, 0], 8, 0), 8, 1) for t in told]
     return picture_table(
         {"answer": answers, "visual part,\nlast block": cubes},
-        [f"“{t['text']}”" for t in told],
+        [quoted(t["text"], 26) for t in told],
         captions={"answer": [f"IoU {100 * s:.0f} %" for s in scores]},
     )
