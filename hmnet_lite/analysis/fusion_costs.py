@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import get_args
+from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +54,7 @@ def step_costs(fusion: str, side: int, *, rounds: int = 3) -> StepCosts:
     """
     if side < STRIDE or side % STRIDE:
         raise ValueError(f"side={side}; expected a multiple of {STRIDE}")
-    config = ReMamberConfig(fusion=fusion)  # refuses another
+    config = ReMamberConfig(fusion=cast(Fusion, fusion))  # which refuses another
     with torch.random.fork_rng():
         torch.manual_seed(0)
         blocks = nn.ModuleList(Block(config, depth) for depth in config.depths)

@@ -143,6 +143,12 @@ def _on_emoji(paths: list[Path], options: Options, command: str) -> None:
             if options.fold is not None
             else f"trained with novel classes: {told}; test one fold at a time"
         )
+    of_all = [str(path) for path in folds if zoo.facts(path).get("fold", ...) is None]
+    if of_all and options.fold is None:
+        raise ValueError(
+            f"{', '.join(of_all)} was trained on every class, so none is left that is new to it; "
+            "--fold 0 tests it on classes that it knows"
+        )
     if None in folds.values() and options.fold is None and not own:
         names = ", ".join(str(path) for path, fold in folds.items() if fold is None)
         raise ValueError(

@@ -75,7 +75,10 @@ def run(options: Options, command: str) -> None:
     if reads and options.window is not None:
         raise ValueError("--window goes with --support; a sentence is about the whole picture")
     if not supports and not reads:
-        raise ValueError("give a picture that shows the thing: --support cup.jpg --mask cup.png")
+        raise ValueError(
+            "give a picture that shows the thing, --support cup.jpg --mask cup.png, or say it: "
+            "--text 'the red bus'"
+        )
     if not options.query:
         raise ValueError("give pictures to look in: --query desk.jpg, or --query folder")
     if not reads and bool(masks) == bool(boxes):

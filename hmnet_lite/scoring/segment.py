@@ -33,18 +33,19 @@ Box = Sequence[float]
 def segment(
     model: nn.Module,
     query: Any,
-    supports: Any,
+    supports: Any = None,
     masks: Any = None,
     *,
     boxes: Sequence[Box] | Box | None = None,
+    text: str | None = None,
     side: int | None = None,
     window: float | None = None,
     probabilities: bool = False,
 ) -> np.ndarray:
-    """Find in a picture what the supports show.
+    """Find in a picture what the supports show, or what a sentence names.
 
     Args:
-        model: an HMNet-lite (`hmnet_lite.load`) or a published HMNet.
+        model: an HMNet-lite (`hmnet_lite.load`) or a published HMNet; with `text` a ReMamber.
         query: a picture: a path, a PIL image, or an array (H, W, 3) of uint8, or of floats in
             [0, 1]. Pictures from files are turned upright as their EXIF says.
         supports: one such picture, or a list of them, of any sizes.
@@ -52,6 +53,8 @@ def segment(
             (h, w) of 0 and 1, False and True, or 0 and 255. 255 beside 1 means "does not count".
         boxes: instead of masks, for each support (x0, y0, x1, y1) in its pixels, the last two
             exclusive.
+        text: instead of supports, a sentence in English that names one thing. There is always an
+            answer, whether the thing is there or not.
         side: of the square, in pixels, a multiple of 16; the network's own when None. A larger
             one sees smaller things and takes longer.
         window: look through windows of so many of the query's pixels, overlapping by half: for
@@ -66,7 +69,14 @@ def segment(
             the file that cannot be used.
         TypeError: not a picture.
     """
-    answer = Examples(model, supports, masks, boxes=boxes, side=side).find(query, window)
+    if text is not None:
+        if supports is not None or masks is not None or boxes is not None or window is not None:
+            raise ValueError("give a text, or supports with masks or boxes, not both")
+        from hmnet_lite.scoring.by_words import Asked  # which builds on this module
+
+        answer = Asked(model, text, side=side).find(query)
+    else:
+        answer = Examples(model, supports, masks, boxes=boxes, side=side).find(query, window)
     return answer.probability() if probabilities else answer.mask()
 
 
@@ -89,6 +99,13 @@ class Examples:
         boxes: Sequence[Box] | Box | None = None,
         side: int | None = None,
     ):
+        if hasattr(model, "words"):
+            raise TypeError(
+                f"the model is a {type(model).__name__}, which is told what to find: "
+                "text='the red bus'; to show it, take another, such as hmnet-lite-all"
+            )
+        if supports is None:
+            raise ValueError("neither supports nor a text is given; expected one of them")
         self.model, self.side = model.eval(), _side(model, side)
         supports = _several(supports)
         if (masks is None) == (boxes is None):

@@ -20,7 +20,7 @@ def words_scores() -> dict[str, Any]:
     report = _report(FOLDER / f"{READER}.json")
     return {
         split: {
-            method: {kind: rows[method][kind]["oIoU"] for kind in ("all", "relational")}
+            method: {kind: score["oIoU"] for kind, score in rows[method].items()}
             for method in rows
             if method != "fingerprint"
         }

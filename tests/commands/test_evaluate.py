@@ -65,12 +65,13 @@ def test_scores_are_kept_in_the_header(capsys):
 
 def test_folds_are_taken_from_the_checkpoints(capsys):
     one, two = (network(f"{i}.safetensors", fold=i, seed=0) for i in (1, 2))
-    bare = network("bare.safetensors")
+    bare, every = network("bare.safetensors"), network("every.safetensors", fold=None)
     for words, message in (
         ([one, "--fold", "0"], "trained with novel classes: 1.safetensors with fold 1; on fold 0"),
         ([one, two], "with fold 1, 2.safetensors with fold 2; test one fold at a time"),
         ([bare], "bare.safetensors does not say which fold was novel when it was trained"),
         ([one, one], "is the second '1' with seed 0"),
+        ([every], "every.safetensors was trained on every class, so none is left that is new"),
     ):
         assert main(["evaluate", *words, "--image-size", "64"]) == 2
         assert message in capsys.readouterr().err

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import hmnet_lite
 from hmnet_lite.data.emoji.referring.dataset import EmojiReferring
 from hmnet_lite.models.remamba.config import ReMamberConfig
 from hmnet_lite.models.remamba.model import ReMamber
@@ -73,6 +74,15 @@ def test_a_sentence_is_asked_of_any_picture(model):
     asked = Asked(model, "the smaller of the two buses", side=64)
     answer = asked.find(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8))
     assert answer.mask().shape == (90, 120)
+
+
+def test_the_package_s_own_segment_takes_a_text(model):
+    picture = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+    text = "the smaller of the two buses"
+    found = hmnet_lite.segment(model, picture, text=text, side=64)
+    assert np.array_equal(found, Asked(model, text, side=64).find(picture).mask())
+    with pytest.raises(TypeError, match="a ReMamber, which is told what to find: text="):
+        hmnet_lite.segment(model, picture, picture, picture[..., 0] > 99)
 
 
 @pytest.mark.parametrize(

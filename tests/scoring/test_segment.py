@@ -193,6 +193,8 @@ def test_sixteen_bits_and_grey_are_pictures_too(tmp_path):
     "arguments, message",
     [
         (dict(masks=None), "masks and boxes: neither given"),
+        (dict(supports=None), "neither supports nor a text is given"),
+        (dict(text="the bus"), "give a text, or supports"),
         (dict(boxes=(0, 0, 5, 5)), "masks and boxes: both given"),
         (dict(masks=[SHOWN, SHOWN]), "1 supports and 2 masks"),
         (dict(masks=SHOWN * 0), "the mask of support 1 has no foreground"),

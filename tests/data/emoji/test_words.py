@@ -42,6 +42,8 @@ def test_meaning_is_near_where_words_are():
     [
         ("", "the sentence is empty; say what to find"),
         (" ... ", "the sentence is empty"),
+        ("the 🐙", "'🐙': signs are not read; say it in words"),
+        ("not the octopus", "'not': say what is to be found, not what is not"),
         ("the blorgle left of the bus", "'blorgle': not among the"),
         ("the helicoptre left of the bus", "Did you mean 'helicopter'"),
         ("der rote Bus links von der Katze", "these words are not known; expected .* English"),

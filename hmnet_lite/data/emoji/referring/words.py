@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -25,6 +26,7 @@ from hmnet_lite.tensors import read_tensors
 FILE = "words.safetensors"
 CHANNELS = 64  # of a noun's vector
 MOST = 20  # tokens of a sentence
+NEGATIONS = frozenset(("not", "no", "without", "except", "neither", "nor", "never", "nothing"))
 NOUN = "<noun>"  # the grammar's word for whatever has a vector
 
 
@@ -61,7 +63,14 @@ class Words:
         """
         if not isinstance(sentence, str):
             raise TypeError(f"the sentence is a {type(sentence).__name__}; expected a string")
-        words = re.findall(r"[^\W_]+(?:[-'][^\W_]+)*", sentence[:20_000].lower())
+        said = sentence[:20_000].lower()
+        words = re.findall(r"[^\W_]+(?:[-'][^\W_]+)*", said)
+        signs = [x for x in said if unicodedata.category(x) in ("So", "Sk", "Sc")]
+        if signs:  # an emoji would be passed over, and with it what the sentence is about
+            raise UnknownWords(f"{signs[0]!r}: signs are not read; say it in words", signs)
+        refused = [word for word in words if word in NEGATIONS]
+        if refused:  # the table has vectors for some of them
+            raise UnknownWords(f"{refused[0]!r}: say what is to be found, not what is not", refused)
         if not words:
             raise ValueError("the sentence is empty; say what to find, such as 'the red bus'")
         if len(words) > 4 * MOST:
