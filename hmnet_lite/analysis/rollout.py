@@ -109,6 +109,7 @@ def rollout(blocks: Sequence[BlockLook], episode: int = 0, *, residual: float = 
         rows = residual * itself + (1 - residual) * rows
         rows = rows / rows.sum(1, keepdim=True)
         so_far = rows if so_far is None else rows @ so_far
+    assert so_far is not None  # there is a block
     return so_far[so_far.shape[0] // 2 :]
 
 

@@ -13,6 +13,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "figures" / "referring"
 READER = "remamber-fold0"  # the report of the network that ships
 SIDES = (256, 384, 512, 768, 1024)
 ARM = "arm-"  # begins the report of a network trained for a comparison: arm-NAME-seedN.json
+LONG = "long"  # ends the name of an arm that was trained as long as the network that ships
 
 
 def words_scores() -> dict[str, Any]:
@@ -47,8 +48,12 @@ def words_costs() -> dict[str, Any]:
 def words_arms() -> dict[str, Any]:
     """oIoU of networks that were trained alike and differ in one switch: arm → split → seeds."""
     arms: dict[str, Any] = {}
-    for path in sorted(FOLDER.glob(f"{ARM}*.json")):
-        name = path.stem.removeprefix(ARM).rpartition("-seed")[0]
+    named = {
+        path.stem.removeprefix(ARM).rpartition("-seed"): path
+        for path in FOLDER.glob(f"{ARM}*.json")
+    }
+    named[f"twister-{LONG}", "-seed", "0"] = FOLDER / f"{READER}.json"
+    for (name, _, _), path in sorted(named.items()):
         own = arms.setdefault(name, {split: [] for split in SPLIT_LABELS})
         report = _report(path)
         for split in SPLIT_LABELS:

@@ -153,7 +153,7 @@ def arm_points(arms: Mapping[str, Mapping[str, Sequence[float]]], mine: str) -> 
     )  # fmt: skip
     for ax, (split, label) in zip(axes, SPLIT_LABELS.items(), strict=True):
         for line, (name, own) in enumerate(arms.items()):
-            colour = BLUE if name == mine else BLACK
+            colour = BLUE if name.startswith(mine) else BLACK
             ax.plot(own[split], [line] * len(own[split]), "o", color=colour)
         ax.axvline(np.mean(arms[mine][split]), color=BLUE, linestyle=":", linewidth=1)
         ax.set(title=label, xlabel="oIoU (%)")
