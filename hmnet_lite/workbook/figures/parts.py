@@ -161,7 +161,7 @@ def save(figure: Figure | Axes, path: str | os.PathLike[str], *, max_bytes: int 
     return write_bytes(path, png(figure, max_bytes=max_bytes))
 
 
-def small(figure: Figure | Axes, *, max_bytes: int = 70_000) -> tuple[str, bytes]:
+def small(figure: Figure | Axes, *, max_bytes: int = 50_000) -> tuple[str, bytes]:
     """``figure`` for a notebook, in few bytes: a PNG of few colours, or a JPEG.
 
     Drawings have few colours: 128 or 256 of them change no level of theirs by more than one or two
@@ -185,7 +185,8 @@ def small(figure: Figure | Axes, *, max_bytes: int = 70_000) -> tuple[str, bytes
         found = [("png", file) for file in map(partial(_fewer_colours, image), (128, 256)) if file]
         for quality in (85, 75, 60):
             file = io.BytesIO()
-            image.save(file, "JPEG", quality=quality, subsampling=0, optimize=True)
+            sharp = 0 if quality > 60 else 2  # colours whole, or at half the side
+            image.save(file, "JPEG", quality=quality, subsampling=sharp, optimize=True)
             kind, smallest = min([*found, ("jpeg", file.getvalue())], key=lambda x: len(x[1]))
             if len(smallest) <= max_bytes:
                 return kind, smallest
@@ -210,7 +211,7 @@ def _fewer_colours(image: Any, colours: int) -> bytes | None:
     return file.getvalue()
 
 
-def show(figure: Figure | Axes, caption: str, *, max_bytes: int = 70_000) -> None:
+def show(figure: Figure | Axes, caption: str, *, max_bytes: int = 50_000) -> None:
     """Display ``figure``, :func:`small`, in a notebook and close it, so that it shows once.
 
     Args:
