@@ -38,10 +38,8 @@ class Difference:
 
     def __str__(self) -> str:
         spread = "" if self.spread is None else f", ± {100 * self.spread:.1f} over {self.runs} runs"
-        return (
-            f"{100 * self.mean:+.1f} ({self.level:.0%} of episodes: {100 * self.low:+.1f} to "
-            f"{100 * self.high:+.1f}{spread})"
-        )
+        bounds = f"{100 * self.low:+.1f} to {100 * self.high:+.1f}{spread}"
+        return f"{100 * self.mean:+.1f} ({self.level:.0%} interval over episodes: {bounds})"
 
 
 def paired_difference(

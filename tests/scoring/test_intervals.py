@@ -29,7 +29,7 @@ def test_the_difference_is_that_of_the_miou_and_lies_in_its_interval():
     back = paired_difference(theirs, ours)
     assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
     assert found == paired_difference(ours, theirs)  # the same draws
-    assert str(found).startswith(f"{100 * found.mean:+.1f} (95% of episodes: ")
+    assert str(found).startswith(f"{100 * found.mean:+.1f} (95% interval over episodes: ")
 
 
 def test_pairing_takes_out_what_both_methods_share():
