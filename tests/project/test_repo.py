@@ -3,6 +3,7 @@
 import base64
 import importlib.metadata as metadata
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -169,9 +170,9 @@ def test_readme_commands_are_ones_that_exist():
     from hmnet_lite.commands.options import read
 
     commands = re.findall(r"^(?:`|\s*)(?:python -m hmnet_lite|hmnet) (.+?)$", README, re.MULTILINE)
-    assert {command.split()[0] for command in commands} >= {"train", "evaluate", "compare"}
+    assert {shlex.split(command)[0] for command in commands} >= {"train", "evaluate", "compare"}
     for command in commands:
-        name, *words = command.split()
+        name, *words = shlex.split(command)
         module = import_module(f"hmnet_lite.commands.{name.replace('-', '_')}")
         read(module.Options, words, f"hmnet {name}")
 
