@@ -61,6 +61,9 @@ def test_killed_at_twenty_random_points_it_ends_where_it_would_have(tmp_path, wh
             os.kill(process.pid, signal.SIGKILL)
             killed += 1
         process.join()
+        if process.exitcode == 0:  # a fast machine: it came to its end, and begins again
+            for file in tmp_path.iterdir():
+                file.unlink()
         if killed >= 20:
             break
     assert killed >= 20
