@@ -110,6 +110,9 @@ def cost_lines(sides: Sequence[int], costs: Mapping[str, Mapping[str, Sequence[f
                          label=fusion, legend=False)  # fmt: skip
         ax.set(xscale="log", yscale="log", xlabel="side of the picture (pixels)", ylabel=label)
         ax.set_xticks(sides, [str(side) for side in sides])
+        low, high = ax.get_ylim()
+        marks = [m * 10.0**e for e in range(-3, 5) for m in (1, 2, 5) if low <= m * 10.0**e <= high]
+        ax.set_yticks(marks, [f"{mark:g}" for mark in marks])
         ax.minorticks_off()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
