@@ -192,7 +192,7 @@ def _kept(report: Report, method: str, seed: int | None) -> dict[str, Any]:
     told = ("fold", "shots", "episodes", "seed")
     tested = {name: report.protocol[name] for name in told} | {"commit": report.made["commit"]}
     return {
-        "metrics": {row.gap: round(row.miou, 4) for row in rows},
+        "metrics": {row.gap: round(row.miou, 6) for row in rows},
         "misled": {row.gap: {k: round(m, 4) for k, m in row.misled.items()} for row in rows},
         "tested": {**tested, "support_annotation": report.support_annotation},
     }

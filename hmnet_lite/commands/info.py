@@ -67,13 +67,23 @@ def _backends() -> list[str]:
 def _models() -> list[str]:
     names = zoo.names()
     lines = [f"Shipped models ({len(names)}):" if names else "Shipped models: none"]
+    width = max(map(len, names), default=0) + 2
     for name in names:
         try:
-            lines.append(f"  {name:<28}{_scores(zoo.facts(name))}".rstrip())
+            lines.append(f"  {name:<{width}}{_about(name, zoo.facts(name))}".rstrip())
         except ValueError as error:
-            lines.append(f"  {name:<28}damaged: {error}")
+            lines.append(f"  {name:<{width}}damaged: {error}")
     weights = ", ".join(sorted(BACKBONES))
     return [*lines, f"Backbones with weights in the package: {weights}"]
+
+
+def _about(name: str, facts: dict[str, Any]) -> str:
+    """What a model is for, what it was trained on, and its scores, where its header tells."""
+    use = {zoo.DEFAULT: "segment's default", zoo.READER: "default of segment --text"}.get(name, "")
+    fold = facts.get("fold", ...)
+    classes = {...: "", None: "every class"}.get(fold, f"fold {fold} is new to it")
+    steps = f"{facts['steps']:,} steps" if isinstance(facts.get("steps"), int) else ""
+    return "; ".join(part for part in (use, classes, steps, _scores(facts)) if part)
 
 
 def _scores(facts: dict[str, Any]) -> str:
@@ -82,7 +92,8 @@ def _scores(facts: dict[str, Any]) -> str:
     if not isinstance(found, dict):
         return ""
     pairs = ((gap, value) for gap, value in found.items() if isinstance(value, int | float))
-    told = ", ".join(f"{gap} {100 * value:.1f}" for gap, value in pairs)
+    # a header's four digits may end in a 5 that was rounded once already: up, not to the even one
+    told = ", ".join(f"{gap} {100 * value + 1e-6:.1f}" for gap, value in pairs)
     return f"mIoU {told}" if told else ""
 
 

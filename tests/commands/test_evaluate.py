@@ -55,7 +55,7 @@ def test_scores_are_kept_in_the_header(capsys):
     assert main(["evaluate", path, *asked, "--out", "report.json"]) == 0
     row = next(row for row in Report.from_json("report.json").rows if row.method == "net")
     facts = read_facts(path)
-    assert facts["metrics"] == {"same": round(row.miou, 4)}
+    assert facts["metrics"] == {"same": round(row.miou, 6)}
     assert facts["misled"] == {"same": {k: round(m, 4) for k, m in row.misled.items()}}
     tested = facts["tested"]
     assert (tested["fold"], tested["shots"], tested["episodes"], tested["seed"]) == (1, 1, 3, 321)
