@@ -92,8 +92,7 @@ def _scores(facts: dict[str, Any]) -> str:
     if not isinstance(found, dict):
         return ""
     pairs = ((gap, value) for gap, value in found.items() if isinstance(value, int | float))
-    # a header's four digits may end in a 5 that was rounded once already: up, not to the even one
-    told = ", ".join(f"{gap} {100 * value + 1e-6:.1f}" for gap, value in pairs)
+    told = ", ".join(f"{gap} {100 * value:.1f}" for gap, value in pairs)
     return f"mIoU {told}" if told else ""
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from hmnet_lite.analysis.fusion_costs import FUSIONS, step_costs
+from hmnet_lite.training.zoo import READER
 from hmnet_lite.workbook.figures.twister import SPLIT_LABELS
 
 FOLDER = Path(__file__).resolve().parents[2] / "figures" / "referring"
-READER = "remamber-fold0"  # the report of the network that ships
 SIDES = (256, 384, 512, 768, 1024)
 ARM = "arm-"  # begins the report of a network trained for a comparison: arm-NAME-seedN.json
-LONG = "long"  # ends the name of an arm that was trained as long as the network that ships
 
 
 def words_scores() -> dict[str, Any]:
@@ -52,7 +51,7 @@ def words_arms() -> dict[str, Any]:
         path.stem.removeprefix(ARM).rpartition("-seed"): path
         for path in FOLDER.glob(f"{ARM}*.json")
     }
-    named[f"twister-{LONG}", "-seed", "0"] = FOLDER / f"{READER}.json"
+    named["twister-long", "-seed", "0"] = FOLDER / f"{READER}.json"  # the network that ships
     for (name, _, _), path in sorted(named.items()):
         own = arms.setdefault(name, {split: [] for split in SPLIT_LABELS})
         report = _report(path)
