@@ -107,7 +107,7 @@ def block_scan_flops(block: MambaBlock, query: Tensor) -> int:
     work = scan_flops(batch, channels, height * width, state)
     if not isinstance(block, HybridMambaBlock):
         return work if block.unread else 2 * work  # query and support
-    small = math.prod(patch_size(height, width, block.patch_ratio))
+    small = math.prod(patch_size(height, width, block.shrink_ratio))
     work += scan_flops(batch, channels, small, state)  # the support's one pass
     if block.config.srm != "off":
         patches = patch_starts(height, width, block.patch_ratio).shape[1] - 1
@@ -186,7 +186,8 @@ def _seen_by_torch(block: MambaBlock, query: Tensor) -> int:
     steps = (1 if block.unread else 2) * height * width
     if isinstance(block, HybridMambaBlock):  # a small support; the query's patches all whole
         h, w = patch_size(height, width, block.patch_ratio)
-        steps = (1 + -(-height // h) * -(-width // w)) * h * w
+        small = math.prod(patch_size(height, width, block.shrink_ratio))
+        steps = small + -(-height // h) * -(-width // w) * h * w
     return 2 * batch * block.ssm.directions * 2 * dim * steps * block.ssm.state
 
 
@@ -197,7 +198,7 @@ def _fused_delta(block: MambaBlock, query: Tensor) -> int:
     batch, height, width, dim = query.shape
     support = 0 if block.unread else height * width
     if isinstance(block, HybridMambaBlock):  # with recaps P needs the support's Δ: torch makes it
-        small = math.prod(patch_size(height, width, block.patch_ratio))
+        small = math.prod(patch_size(height, width, block.shrink_ratio))
         support = small if block.config.srm == "off" else 0
     channels = batch * block.ssm.directions * 2 * dim
     return 2 * channels * (height * width + support) * block.ssm.rank

@@ -56,9 +56,10 @@ class HybridLook(BlockLook):
         Raises:
             ValueError: the map is smaller than the ratio.
         """
+        small = patch_size(*self.size, ratio or self.block.shrink_ratio)
         ratio = ratio or self.block.patch_ratio
         patch = patch_size(*self.size, ratio)
-        support = resize(self.record["scan_in_support"], *patch)
+        support = resize(self.record["scan_in_support"], *small)
         maps = (self.block.ssm.read(x) for x in (support, self.record["scan_in_query"]))
         support_map, query_map = maps
         return support_map.sequences(), query_map.sequences(ratio), patch[0] * patch[1]

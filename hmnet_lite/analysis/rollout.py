@@ -181,7 +181,7 @@ def _intercepted(seen: HybridLook, episode: int) -> tuple[Tensor, Tensor]:
     """QIM's weights: of the small support's pixels, and of the pixel itself with its skip."""
     u, delta, A, B, C, D = _of(seen.intercept_scan(), episode)
     line = _of(seen.scans()[0], episode)
-    K, small = seen.block.ssm.directions, patch_size(*seen.size, seen.block.patch_ratio)
+    K, small = seen.block.ssm.directions, patch_size(*seen.size, seen.block.shrink_ratio)
     order = reading_order(*small).to(u.device)
     left = 0  # of one reading: (channels, state, small support pixels), the mean of directions
     for k in range(K):

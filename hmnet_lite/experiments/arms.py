@@ -115,6 +115,13 @@ def _arms() -> dict[str, Arm]:
         state(f"size-{size}", state=size)
     for depth in (4, 6):
         state(f"depth-{depth}", depth=depth)
+    recap_alone = dict(srm="recap", qim="off")
+    for kind in ("reset", "add"):
+        state(f"srm-{kind}", **recap_alone, recap=kind)
+    for patches, support in ((4, 2), (2, 4)):
+        state(f"recap-{patches}-support-{support}", recap_ratio=patches, support_ratio=support)
+    state("cross-one-way", srm="basic", qim="off", directions=1)
+    state("srm-one-way", **recap_alone, directions=1)
     state("silent", start="silent")
     state("whole-support", zoom=False)
     return {arm.name: arm for arm in arms}
@@ -190,6 +197,33 @@ EXPERIMENTS: dict[str, Experiment] = {
             {"α = 1": "state-alpha-1", "α = 2": "state-both", "α = 4": "state-alpha-4",
              "α = 8": "state-alpha-8"},
             "α = 2",
+        ),
+        Experiment(
+            "untied",
+            "Of α's two meanings, how often to recap and how small to read, which matters?",
+            "How small: a support read at half its side beats one at a quarter, however often.",
+            {"4 patches, support ÷ 2": "state-both", "16 patches, support ÷ 4": "state-alpha-4",
+             "16 patches, support ÷ 2": "state-recap-4-support-2",
+             "4 patches, support ÷ 4": "state-recap-2-support-4"},
+            "4 patches, support ÷ 2",
+        ),
+        Experiment(
+            "recap-kind",
+            "What must a recap keep of the state it meets?",
+            "Nothing: a reset is as good as the affine recap, for what a patch needs of the "
+            "support is in H_S. Adding without forgetting is no worse than two points.",
+            {"affine": "state-srm", "reset": "state-srm-reset", "add": "state-srm-add",
+             "read once": "state-cross"},
+            "affine",
+        ),
+        Experiment(
+            "position",
+            "With one direction, does forgetting cost where the scan ends, and does a recap help?",
+            "Read once, the lower half of the query scores some points below the upper half; with "
+            "recaps the two halves differ less.",
+            {"read once, 1 direction": "state-cross-one-way",
+             "recap, 1 direction": "state-srm-one-way", "recap, 4 directions": "state-srm"},
+            "read once, 1 direction",
         ),
         Experiment(
             "qim-state",

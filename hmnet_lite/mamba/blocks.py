@@ -23,7 +23,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from hmnet_lite.mamba.config import MixerConfig
-from hmnet_lite.mamba.hybrid import intercept
+from hmnet_lite.mamba.hybrid import intercept, one_of_many
 from hmnet_lite.mamba.ssm import SSM, MapReading
 from hmnet_lite.maps import patch_size, resize
 from hmnet_lite.record import begin_block, record_block
@@ -123,8 +123,9 @@ class SelfMambaBlock(MambaBlock):
 class HybridMambaBlock(MambaBlock):
     """HMB: the query reads the support by SRM and QIM; the support reads itself, α times smaller.
 
-    Args as in `MambaBlock`; the switches srm, qim, recap_ratio, detach_support_state and
-    published_skip are those of `MixerConfig`.
+    Args as in `MambaBlock`; the switches srm, qim, recap, recap_ratio, support_ratio, shots,
+    detach_support_state and published_skip are those of `MixerConfig`. Where the batch of the
+    support is K times the query's, each query has K supports.
     """
 
     reads_support = True
@@ -139,15 +140,26 @@ class HybridMambaBlock(MambaBlock):
         """In how many patches a side SRM cuts the query: α, or 1 when the support is read once."""
         return self.config.recap_ratio if self.config.srm == "recap" else 1
 
+    @property
+    def shrink_ratio(self) -> int:
+        """How many times smaller SRM reads the support: `support_ratio`, or as the patches are."""
+        untied = self.config.srm == "recap" and self.config.support_ratio
+        return untied or self.patch_ratio
+
     def core(self, query, support):
         size, ratio = query.shape[-2:], self.patch_ratio
-        support_small = resize(support, *patch_size(*size, ratio))
+        support_small = resize(support, *patch_size(*size, self.shrink_ratio))
         support_map, query_map = self.ssm.read(support_small), self.ssm.read(query)
 
         # SRM: one pass over the small support, then a recap before each query patch
         y_support, support_state = self.scan(support_map, last_state=True)
-        off = self.config.srm == "off"
-        recap = None if off else (support_map.support_keep(), support_state)
+        support_keep, shots = None, len(support) // len(query)
+        if self.config.srm != "off" or shots > 1:
+            support_keep = support_map.support_keep()
+        if shots > 1:
+            read = (support_keep, support_state)
+            support_keep, support_state = one_of_many(*read, shots, self.config.shots)
+        recap = None if self.config.srm == "off" else (self._kept(support_keep), support_state)
         y_query, _ = self.scan(query_map, ratio, recap=recap)
         record_block(
             scan_in_support_small=support_small, support_scan=support_map.sequences,
@@ -157,6 +169,15 @@ class HybridMambaBlock(MambaBlock):
         if self.config.qim != "off":
             y_query = y_query + self._intercept(query, support_state)
         return y_query, None if self.unread else resize(y_support, *size)
+
+    def _kept(self, support_keep: Tensor) -> Tensor:
+        """What a recap keeps of the state it meets, by the switch."""
+        match self.config.recap:
+            case "reset":
+                return torch.zeros_like(support_keep)
+            case "add":
+                return torch.ones_like(support_keep)
+        return support_keep
 
     def _intercept(self, query: Tensor, support_state: Tensor) -> Tensor:
         """QIM: every pixel of the small query meets the mean support state; back at full size."""

@@ -10,6 +10,8 @@ from hmnet_lite.scan.backends import BACKENDS
 
 Srm = Literal["recap", "basic", "off"]
 Qim = Literal["shared", "own", "off"]
+Recap = Literal["affine", "reset", "add"]
+Shots = Literal["features", "states", "recaps"]
 Directions = Literal[1, 2, 4]
 #: what a network of this kind can be built with, far beyond what any has had
 SIZES = {"dim": (1, 16_384), "depth": (0, 1_024), "state": (1, 1_024), "recap_ratio": (1, 1_024)}
@@ -25,6 +27,14 @@ class MixerConfig:
         state: size of each channel's state.
         recap_ratio: α: the query is cut in α × α patches, the support is read α times smaller. No
             side of the map may be shorter.
+        support_ratio: how many times smaller SRM's recaps read the support, where it is not to be
+            α; None: α, as the paper's. Ours, to ask which of the two it is that matters.
+        recap: what a recap keeps of the state it meets: "affine", the P of the support it reads,
+            as the paper's; "reset", nothing, so every patch begins at H_S; "add", all. The last
+            two are ours, to ask what a recap does.
+        shots: how several supports become one: "features" are averaged before the mixer, as the
+            paper's; or the mixer reads each, and their "states" are averaged, or their "recaps"
+            composed, one support after the other: affine maps, so that K of them are one. Ours.
         detach_support_state: no gradient from QIM into the support state, as released.
         published_skip: QIM's skip uses the single number D[0, 0] for every channel, as released:
             parity needs it. Mamba has one D a channel; the paper's equations have none.
@@ -44,6 +54,9 @@ class MixerConfig:
     depth: int = 2
     state: int = 16
     recap_ratio: int = 4
+    support_ratio: int | None = None
+    recap: Recap = "affine"
+    shots: Shots = "features"
     detach_support_state: bool = True
     published_skip: bool = False
     srm: Srm = "recap"
@@ -55,7 +68,10 @@ class MixerConfig:
         for name, (least, most) in SIZES.items():
             if not least <= getattr(self, name) <= most:
                 raise ValueError(f"{name}={getattr(self, name)}; expected {least} to {most:,}")
-        choices = dict(srm=get_args(Srm), qim=get_args(Qim), directions=get_args(Directions))
+        if self.support_ratio is not None and not 1 <= self.support_ratio <= 1_024:
+            raise ValueError(f"support_ratio={self.support_ratio}; expected 1 to 1,024, or None: α")
+        choices = dict(srm=get_args(Srm), qim=get_args(Qim), directions=get_args(Directions),
+                       recap=get_args(Recap), shots=get_args(Shots))  # fmt: skip
         for name, known in (choices | dict(backend=("auto", *BACKENDS))).items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}={getattr(self, name)!r}; expected one of {known}")

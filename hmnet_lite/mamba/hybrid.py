@@ -68,6 +68,29 @@ def srm_literal(support, query, A, D, segment: int, *, backend: str = "auto"):
     return rearrange(rounds[..., M:], "b c r t -> b c (r t)"), y_support, state
 
 
+def one_of_many(support_keep, support_state, shots: int, how: str) -> tuple[Tensor, Tensor]:
+    """Recaps of several supports as one recap.
+
+    Args:
+        support_keep, support_state: (batch·shots, channels, state), the shots of an episode beside
+            each other.
+        how: "recaps" reads one support after the other, h ← P₂ (P₁ h + H₁) + H₂, which is affine
+            again and equal to a scan of them all in a row; else both are averaged.
+
+    Returns:
+        support_keep, support_state (batch, channels, state).
+    """
+    keeps, states = (
+        rearrange(x, "(b k) c n -> k b c n", k=shots) for x in (support_keep, support_state)
+    )
+    if how != "recaps":
+        return keeps.mean(0), states.mean(0)
+    keep, state = keeps[0], states[0]
+    for next_keep, next_state in zip(keeps[1:], states[1:], strict=True):
+        keep, state = next_keep * keep, next_keep * state + next_state
+    return keep, state
+
+
 def intercept(u, delta, A, B, C, D, support_state) -> Tensor:
     """QIM (eq. 9-10): every query pixel meets the support state and itself, no other query pixel.
 

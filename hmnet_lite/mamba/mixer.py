@@ -78,8 +78,9 @@ class MambaMixer(nn.Module):
         """Mix the support into the query.
 
         Args:
-            query, support: (batch, dim, height, width), of one size, no side shorter than the
-                recap ratio.
+            query: (batch, dim, height, width), no side shorter than the recap ratio.
+            support: likewise; or (batch, shots, dim, height, width), each read by the mixer, where
+                its switch `shots` is not "features".
 
         Returns:
             (batch, dim, height, width).
@@ -88,11 +89,20 @@ class MambaMixer(nn.Module):
             TypeError: numbers of another kind than the weights, outside of autocast.
             ValueError: shapes, channels or devices that do not fit, said with the mend.
         """
-        self._check(query, support)
+        if support.ndim == 5 and self.config.shots != "features":
+            support = self._several(query, support)
+        else:
+            self._check(query, support)
         query, support = (rearrange(x, "b c h w -> b h w c") for x in (query, support))
         for block in self.blocks:
             query, support = block(query, support)
         return rearrange(self.norm(query), "b h w c -> b c h w").contiguous()
+
+    def _several(self, query: Tensor, supports: Tensor) -> Tensor:
+        """(batch, shots, ...) → (batch·shots, ...), looked through."""
+        for support in supports.unbind(1):
+            self._check(query, support)
+        return supports.flatten(0, 1)
 
     def _check(self, query: Tensor, support: Tensor) -> None:
         for name, x in (("query", query), ("support", support)):

@@ -82,6 +82,8 @@ class HMNetConfig(MixerConfig):
             raise ValueError(f"start={self.start!r}; expected silent or matching")
         if self.mixer not in ("mamba", *CORES):
             raise ValueError(f"mixer={self.mixer!r}; expected mamba, {', '.join(CORES)}")
+        if self.mixer != "mamba" and self.shots != "features":
+            raise ValueError(f"shots={self.shots!r} needs mixer='mamba'; it is {self.mixer!r}")
 
 
 class HMNet(nn.Module):
@@ -224,7 +226,16 @@ class HMNet(nn.Module):
         return self.reduce_support(s.flatten(0, 1)).unflatten(0, s.shape[:2])
 
     def _support_map(self, shown: Tensor, shares: Tensor, like: Tensor) -> Tensor:
-        """(batch, dim, h, w): supports averaged on their class only, at the query map's size."""
+        """Supports on their class only, at the query map's size.
+
+        (batch, dim, h, w), averaged; or (batch, shots, dim, h, w) where the mixer reads each.
+        """
+        if self.config.shots != "features":
+            each = zip(shown.split(1, 1), shares.split(1, 1), strict=True)
+            return torch.stack([self._averaged(*shot, like) for shot in each], dim=1)
+        return self._averaged(shown, shares, like)
+
+    def _averaged(self, shown: Tensor, shares: Tensor, like: Tensor) -> Tensor:
         prototype = masked_mean(shown, shares).mean(1)
         s = (shown * shares[:, :, None]).mean(1)
         parts = [s, _spread(prototype, s), shares.mean(1, keepdim=True)]

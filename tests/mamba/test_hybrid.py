@@ -5,7 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hmnet_lite.mamba.hybrid import intercept, read_support, srm_literal
+from hmnet_lite.mamba.blocks import HybridMambaBlock
+from hmnet_lite.mamba.hybrid import intercept, one_of_many, read_support, srm_literal
+from hmnet_lite.mamba.mixer import MambaMixer
+from hmnet_lite.record import Recorder, begin_block
 from hmnet_lite.scan.selective import selective_scan
 from tests.mamba.parts import CORE, scans
 from tests.scan.conformance import truth
@@ -89,3 +92,61 @@ def test_intercept_gradients():
     H = torch.randn(1, 2, 3, dtype=torch.float64)
     inputs = [x.requires_grad_() for x in (u, delta, A, B[:, 0], C[:, 0], D, H)]
     assert torch.autograd.gradcheck(intercept, inputs)
+
+
+# ---- several supports, and other recaps (ours)
+
+
+def test_recaps_of_several_supports_are_one_recap():
+    """Composed, they are the scan of all supports in a row; averaged, the mean map."""
+    torch.manual_seed(0)
+    supports = [scans()[0] for _ in range(3)]
+    supports = [(u, d, supports[0][2], B, C, D) for u, d, _, B, C, D in supports]
+    reads = [read_support(*s)[1:] for s in supports]
+    keep, state = (torch.stack(x, 1).flatten(0, 1) for x in zip(*reads, strict=True))
+    row = [torch.cat(x, -1) for x in zip(*((u, d, B, C) for u, d, _, B, C, _ in supports),
+                                         strict=True)]  # fmt: skip
+    _, P, H = read_support(row[0], row[1], supports[0][2], row[2], row[3])
+    composed = one_of_many(keep, state, 3, "recaps")
+    torch.testing.assert_close(composed[0], P, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(composed[1], H, rtol=1e-5, atol=1e-5)
+    averaged = one_of_many(keep, state, 3, "states")
+    torch.testing.assert_close(averaged[1], torch.stack([s for _, s in reads]).mean(0))
+
+
+@pytest.mark.parametrize("shots", ["states", "recaps"])
+def test_one_support_is_the_same_however_several_would_be_read(shots):
+    torch.manual_seed(0)
+    mixers = [MambaMixer(16, 4, state=3, recap_ratio=2, shots=s) for s in ("features", shots)]
+    mixers[1].load_state_dict(mixers[0].state_dict())
+    query, support = torch.randn(2, 2, 16, 6, 6)
+    torch.testing.assert_close(mixers[0](query, support), mixers[1](query, support[:, None]))
+    thrice = support[:, None].expand(-1, 3, -1, -1, -1)
+    same = torch.allclose(mixers[0](query, support), mixers[1](query, thrice), atol=1e-5)
+    assert same == (shots == "states"), "the same support three times: its mean state is its own"
+
+
+def test_what_a_recap_keeps_is_a_switch():
+    """Reset: every patch begins at H_S, so no patch hears an earlier one. Add: all is kept."""
+    torch.manual_seed(0)
+    query, support = torch.randn(2, 1, 16, 6, 6)
+    other = query.clone()
+    other[..., :3, :3] += 1  # the first patch of the first two directions
+    heard = {}
+    for kind in ("affine", "reset", "add"):
+        block = HybridMambaBlock(8, state=3, recap_ratio=2, qim="off", recap=kind, directions=1)
+        torch.nn.init.constant_(block.ssm.delta_bias, -4.0)  # it remembers
+        block.load_state_dict(heard.setdefault("weights", block.state_dict()))
+        a, b = (block.core(x, support)[0][..., 3:, 3:] for x in (query, other))
+        heard[kind] = (a - b).abs().max().item()
+    assert heard["reset"] == 0 < heard["affine"] < heard["add"]
+
+
+def test_the_support_can_be_read_at_another_size_than_the_patches():
+    block = HybridMambaBlock(8, state=3, recap_ratio=4, support_ratio=2, qim="off")
+    assert (block.patch_ratio, block.shrink_ratio) == (4, 2)
+    with Recorder() as seen:
+        begin_block()
+        y, _ = block.core(*torch.randn(2, 1, 16, 8, 8))
+    assert y.shape == (1, 16, 8, 8)
+    assert seen.blocks[0]["scan_in_support_small"].shape[-2:] == (4, 4)

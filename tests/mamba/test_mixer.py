@@ -104,6 +104,9 @@ def test_shapes_can_be_asked_for_without_numbers():
         (dict(recap_ratio=0), "recap_ratio=0"),
         (dict(srm="never"), r"srm='never'; expected one of \('recap', 'basic', 'off'\)"),
         (dict(qim="no"), r"qim='no'; expected one of"),
+        (dict(support_ratio=0), "support_ratio=0; expected 1 to 1,024, or None"),
+        (dict(recap="forget"), r"recap='forget'; expected one of \('affine', 'reset', 'add'\)"),
+        (dict(shots="sum"), r"shots='sum'; expected one of"),
         (dict(directions=3), r"directions=3; expected one of \(1, 2, 4\)"),
     ],
 )
