@@ -123,7 +123,7 @@ class SelfMambaBlock(MambaBlock):
 class HybridMambaBlock(MambaBlock):
     """HMB: the query reads the support by SRM and QIM; the support reads itself, α times smaller.
 
-    Args as in `MambaBlock`; the switches srm, qim, recap, recap_ratio, support_ratio, shots,
+    Args as in `MambaBlock`; the switches srm, qim, recap, recap_ratio, support_ratio, pool_shots,
     detach_support_state and published_skip are those of `MixerConfig`. Where the batch of the
     support is K times the query's, each query has K supports.
     """
@@ -158,7 +158,7 @@ class HybridMambaBlock(MambaBlock):
             support_keep = support_map.support_keep()
         if shots > 1:
             read = (support_keep, support_state)
-            support_keep, support_state = one_of_many(*read, shots, self.config.shots)
+            support_keep, support_state = one_of_many(*read, shots, self.config.pool_shots)
         recap = None if self.config.srm == "off" else (self._kept(support_keep), support_state)
         y_query, _ = self.scan(query_map, ratio, recap=recap)
         record_block(

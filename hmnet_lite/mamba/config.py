@@ -32,9 +32,9 @@ class MixerConfig:
         recap: what a recap keeps of the state it meets: "affine", the P of the support it reads,
             as the paper's; "reset", nothing, so every patch begins at H_S; "add", all. The last
             two are ours, to ask what a recap does.
-        shots: how several supports become one: "features" are averaged before the mixer, as the
-            paper's; or the mixer reads each, and their "states" are averaged, or their "recaps"
-            composed, one support after the other: affine maps, so that K of them are one. Ours.
+        pool_shots: how several supports become one: "features" are averaged before the mixer, as
+            the paper's; or the mixer reads each, and their "states" are averaged, or their
+            "recaps" composed, one support after the other: affine maps, so K of them are one. Ours.
         detach_support_state: no gradient from QIM into the support state, as released.
         published_skip: QIM's skip uses the single number D[0, 0] for every channel, as released:
             parity needs it. Mamba has one D a channel; the paper's equations have none.
@@ -56,7 +56,7 @@ class MixerConfig:
     recap_ratio: int = 4
     support_ratio: int | None = None
     recap: Recap = "affine"
-    shots: Shots = "features"
+    pool_shots: Shots = "features"
     detach_support_state: bool = True
     published_skip: bool = False
     srm: Srm = "recap"
@@ -71,7 +71,7 @@ class MixerConfig:
         if self.support_ratio is not None and not 1 <= self.support_ratio <= 1_024:
             raise ValueError(f"support_ratio={self.support_ratio}; expected 1 to 1,024, or None: α")
         choices = dict(srm=get_args(Srm), qim=get_args(Qim), directions=get_args(Directions),
-                       recap=get_args(Recap), shots=get_args(Shots))  # fmt: skip
+                       recap=get_args(Recap), pool_shots=get_args(Shots))  # fmt: skip
         for name, known in (choices | dict(backend=("auto", *BACKENDS))).items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}={getattr(self, name)!r}; expected one of {known}")

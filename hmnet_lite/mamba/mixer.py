@@ -80,7 +80,7 @@ class MambaMixer(nn.Module):
         Args:
             query: (batch, dim, height, width), no side shorter than the recap ratio.
             support: likewise; or (batch, shots, dim, height, width), each read by the mixer, where
-                its switch `shots` is not "features".
+                its switch `pool_shots` is not "features".
 
         Returns:
             (batch, dim, height, width).
@@ -89,7 +89,7 @@ class MambaMixer(nn.Module):
             TypeError: numbers of another kind than the weights, outside of autocast.
             ValueError: shapes, channels or devices that do not fit, said with the mend.
         """
-        if support.ndim == 5 and self.config.shots != "features":
+        if support.ndim == 5 and self.config.pool_shots != "features":
             support = self._several(query, support)
         else:
             self._check(query, support)

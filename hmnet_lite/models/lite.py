@@ -82,8 +82,10 @@ class HMNetConfig(MixerConfig):
             raise ValueError(f"start={self.start!r}; expected silent or matching")
         if self.mixer not in ("mamba", *CORES):
             raise ValueError(f"mixer={self.mixer!r}; expected mamba, {', '.join(CORES)}")
-        if self.mixer != "mamba" and self.shots != "features":
-            raise ValueError(f"shots={self.shots!r} needs mixer='mamba'; it is {self.mixer!r}")
+        if self.mixer != "mamba" and self.pool_shots != "features":
+            raise ValueError(
+                f"pool_shots={self.pool_shots!r} needs mixer='mamba'; it is {self.mixer!r}"
+            )
 
 
 class HMNet(nn.Module):
@@ -230,7 +232,7 @@ class HMNet(nn.Module):
 
         (batch, dim, h, w), averaged; or (batch, shots, dim, h, w) where the mixer reads each.
         """
-        if self.config.shots != "features":
+        if self.config.pool_shots != "features":
             each = zip(shown.split(1, 1), shares.split(1, 1), strict=True)
             return torch.stack([self._averaged(*shot, like) for shot in each], dim=1)
         return self._averaged(shown, shares, like)

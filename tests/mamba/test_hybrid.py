@@ -117,7 +117,7 @@ def test_recaps_of_several_supports_are_one_recap():
 @pytest.mark.parametrize("shots", ["states", "recaps"])
 def test_one_support_is_the_same_however_several_would_be_read(shots):
     torch.manual_seed(0)
-    mixers = [MambaMixer(16, 4, state=3, recap_ratio=2, shots=s) for s in ("features", shots)]
+    mixers = [MambaMixer(16, 4, state=3, recap_ratio=2, pool_shots=s) for s in ("features", shots)]
     mixers[1].load_state_dict(mixers[0].state_dict())
     query, support = torch.randn(2, 2, 16, 6, 6)
     torch.testing.assert_close(mixers[0](query, support), mixers[1](query, support[:, None]))

@@ -79,6 +79,11 @@ class PublishedConfig(MixerConfig):
             )
         if self.shots < 1:
             raise ValueError(f"shots={self.shots}; expected at least 1")
+        if self.pool_shots != "features":
+            raise ValueError(
+                f"pool_shots={self.pool_shots!r}; the published network averages the features of "
+                "its supports: expected features"
+            )
         if self.maps is not None and self.maps < self.recap_ratio:
             raise ValueError(
                 f"maps={self.maps}; expected a side of at least the recap ratio {self.recap_ratio}"
