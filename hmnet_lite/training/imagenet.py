@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from hmnet_lite.models.hmnet.backbones import VGG16
-from hmnet_lite.models.hmnet.weights import read_state_dict
+from hmnet_lite.models.state_dicts import read_state_dict
 
 _STEM = {"conv1": 0, "bn1": 1, "conv2": 3, "bn2": 4, "conv3": 6, "bn3": 7}
 

@@ -7,17 +7,21 @@ published tensors are flat.
 from __future__ import annotations
 
 import os
-import pickle
-import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hmnet_lite.mamba.mixer import MambaMixer
 from hmnet_lite.models.hmnet.model import PublishedConfig, PublishedHMNet
+from hmnet_lite.models.state_dicts import (
+    CheckpointMismatch,
+    bare,
+    fill,
+    read_state_dict,
+    tensors_of,
+)
 
 # published leaf below `layers.0.blocks.i` → ours below `blocks.i`; {x} is q or s
 _SHARED = {
@@ -43,7 +47,6 @@ _OWN = {
     "mlp_{x}.fc2.weight": "mlp_{name}.2.weight",
     "mlp_{x}.fc2.bias": "mlp_{name}.2.bias",
 }
-_FLAT = ("A_logs", "Ds")  # published tensors with directions and channels in one axis
 _PREFIX = "mamba."
 
 # ours → published, the longest of the parts whose inner names agree
@@ -65,21 +68,6 @@ _PARTS = {
     "ensemble.reweight.": "kshot_rw.",
 }
 _FIRST_CONV = {"resnet50": "layer1.0.conv1.weight", "vgg16": "layer1.0.weight"}
-_SHOWN = 8  # names of a kind in a message; the error itself holds all
-
-
-class CheckpointMismatch(ValueError):
-    """A checkpoint whose names or shapes are not those expected; holds exactly which.
-
-    Attributes:
-        missing, unexpected: sorted published names.
-        misshapen: published name → (shape given, shape expected).
-    """
-
-    def __init__(self, message: str, missing=(), unexpected=(), misshapen=None):
-        super().__init__(message)
-        self.missing, self.unexpected = sorted(missing), sorted(unexpected)
-        self.misshapen = dict(misshapen or {})
 
 
 def mixer_from_state_dict(state_dict: Mapping[str, Tensor]) -> MambaMixer:
@@ -97,10 +85,10 @@ def mixer_from_state_dict(state_dict: Mapping[str, Tensor]) -> MambaMixer:
         CheckpointMismatch: a ValueError: no mixer in it, missing names, names nobody reads, or a
             wrong shape.
     """
-    given = _given({k: v for k, v in state_dict.items() if _bare(k).startswith(_PREFIX)})
+    given = tensors_of({k: v for k, v in state_dict.items() if bare(k).startswith(_PREFIX)})
     dim, depth, state = _mixer_sizes(given, len(state_dict))
     mixer = MambaMixer(dim, depth, state=state, published_skip=True)
-    _fill(mixer, given, _mixer_names(depth), "the mixer")
+    fill(mixer, given, _mixer_names(depth), "the mixer")
     return mixer
 
 
@@ -136,7 +124,7 @@ def hmnet_from_state_dict(
             "this is a checkpoint file's dict, not a state dict; pass its ['state_dict'], or use "
             "load_published(path)"
         )
-    given = _given(state_dict)
+    given = tensors_of(state_dict)
     _check_backbone(given, backbone)
     _check_shots(given, shots)
     dim, depth, state = _mixer_sizes(given, len(state_dict))
@@ -152,7 +140,7 @@ def hmnet_from_state_dict(
         for part, published in _PARTS.items():
             if ours.startswith(part):
                 names[published + ours.removeprefix(part)] = ours
-    _fill(model, given, names, f"the published HMNet ({backbone}, {shots}-shot, {depth} blocks)")
+    fill(model, given, names, f"the published HMNet ({backbone}, {shots}-shot, {depth} blocks)")
     usual = {16: 473, 61: 633}.get(config.base_classes, image_size)
     if image_size != usual:
         warnings.warn(
@@ -194,50 +182,6 @@ def load_published(
     except CheckpointMismatch as error:
         parts = error.missing, error.unexpected, error.misshapen
         raise CheckpointMismatch(f"{path}: {error}", *parts) from None
-
-
-def read_state_dict(path: Path) -> Mapping[str, Tensor]:
-    """The state dict in a file, without running anything in it."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no checkpoint at {path}; download the authors' .pth file and give its path"
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it asks for {asked[1]}" if asked else "it is no pickle of tensors"
-        raise ValueError(
-            f"{path} is refused and nothing in it was run: {reason}, where only tensors and plain "
-            "containers belong; download it again, or have its owner save the state_dict alone"
-        ) from error
-    except Exception as error:  # bytes cut or garbled can fail in any way
-        reason = str(error).split(". ")[0] or "it ends too early"
-        raise ValueError(
-            f"{path} is not a whole checkpoint ({type(error).__name__}: {reason}); download it "
-            "again and compare its size with the original's"
-        ) from error
-    state_dict = content.get("state_dict", content) if isinstance(content, Mapping) else content
-    if not isinstance(state_dict, Mapping) or not all(isinstance(k, str) for k in state_dict):
-        raise ValueError(
-            f"{path} holds a {type(state_dict).__name__}; expected a dict with 'state_dict', names "
-            "→ tensors"
-        )
-    return state_dict
-
-
-def _bare(name: str) -> str:
-    return name.removeprefix("module.")
-
-
-def _given(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without `module.` → tensors."""
-    try:
-        return {_bare(k): torch.as_tensor(v) for k, v in state_dict.items()}
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointMismatch(
-            f"the state dict holds something that is no tensor ({error}); expected names → tensors"
-        ) from error
 
 
 def _check_backbone(given: Mapping[str, Tensor], backbone: str) -> None:
@@ -283,50 +227,6 @@ def _mixer_sizes(given: Mapping[str, Tensor], total: int) -> tuple[int, int, int
             "checkpoint file pass its inner 'state_dict')"
         )
     return norm.shape[0], depth, first.shape[1]
-
-
-def _fill(module: nn.Module, given: dict[str, Tensor], names: dict[str, str], what: str) -> None:
-    """Copy the given weights into a module; `names` is published → ours, and complete."""
-    own = module.state_dict()
-    assert set(names.values()) == set(own)
-    missing, unexpected = names.keys() - given.keys(), given.keys() - names.keys()
-    misshapen = {}
-    for published in names.keys() & given.keys():
-        ours, value = own[names[published]], given[published]
-        expected = ours.flatten(0, 1) if published.endswith(_FLAT) else ours
-        if value.shape != expected.shape:
-            misshapen[published] = (tuple(value.shape), tuple(expected.shape))
-    if missing or unexpected or misshapen:
-        shapes = [
-            f"{name} has shape {a}; expected {b}" for name, (a, b) in sorted(misshapen.items())
-        ]
-        raise CheckpointMismatch(
-            f"these are not the weights of {what}: missing {_listed(sorted(missing))}, unexpected "
-            f"{_listed(sorted(unexpected))}, misshapen {_listed(shapes)}",
-            missing, unexpected, misshapen,
-        )  # fmt: skip
-    if unusable := sorted(p for p, ours in names.items() if not _usable(given[p], own[ours])):
-        raise CheckpointMismatch(
-            f"{what} would get weights that are no finite real numbers: {_listed(unusable)}; "
-            "download the file again"
-        )
-    with torch.no_grad():
-        for published, ours in names.items():
-            own[ours].copy_(given[published].reshape(own[ours].shape))
-
-
-def _usable(given: Tensor, ours: Tensor) -> bool:
-    """Whether it holds numbers of the kind that is needed, all of them finite."""
-    if given.is_meta or given.is_complex() or given.is_sparse or given.is_quantized:
-        return False
-    if not ours.is_floating_point():
-        return True
-    return given.is_floating_point() and bool(given.to(ours.dtype).isfinite().all())
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more if names else "none"
 
 
 def _mixer_names(depth: int) -> dict[str, str]:

@@ -341,5 +341,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"page.pth holds a list; expected a dict"):
         load_published(path)
     torch.save({"state_dict": {0: torch.zeros(1)}}, path)
-    with pytest.raises(ValueError, match="expected a dict with 'state_dict', names → tensors"):
+    with pytest.raises(
+        ValueError, match="expected a dict with 'state_dict' or 'model', names → tensors"
+    ):
         load_published(path)
