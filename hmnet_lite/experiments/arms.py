@@ -104,6 +104,7 @@ def _arms() -> dict[str, Arm]:
     for control in CONTROLS.values():
         network(control, mixer=control)
         state(control, SEEDS, mixer=control)
+    state("twister", SEEDS, mixer="twister")
     for ratio in (1, 4, 8):
         state(f"alpha-{ratio}", recap_ratio=ratio)
     state("detached", detach_support_state=True)
@@ -189,6 +190,16 @@ EXPERIMENTS: dict[str, Experiment] = {
             {"Mamba": "state-both"}
             | {label: f"state-{name}" for label, name in CONTROLS.items()},
             "Mamba",
+        ),
+        Experiment(
+            "fusion-state",
+            "Does ReMamber's twister, made for words, carry a support, too?",
+            "It listens, less well than SRM + QIM: the mean and an 8 × 8 support say much of a "
+            "class, but a convolution over the support's places has to be learned for every place.",
+            {"concatenation": "state-cross", "SRM recap": "state-srm", "QIM": "state-qim",
+             "SRM + QIM": "state-both", "attention": "state-attention",
+             "twister": "state-twister"},
+            "SRM + QIM",
         ),
         Experiment(
             "alpha",

@@ -23,11 +23,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from hmnet_lite.mamba.config import MixerConfig
-from hmnet_lite.mamba.hybrid import intercept, one_of_many
+from hmnet_lite.mamba.hybrid import intercept_map, one_of_many
 from hmnet_lite.mamba.ssm import SSM, MapReading
 from hmnet_lite.maps import patch_size, resize
 from hmnet_lite.record import begin_block, record_block
-from hmnet_lite.scan.map_scan import intercepts_maps
 
 
 class MambaBlock(nn.Module):
@@ -181,18 +180,11 @@ class HybridMambaBlock(MambaBlock):
 
     def _intercept(self, query: Tensor, support_state: Tensor) -> Tensor:
         """QIM: every pixel of the small query meets the mean support state; back at full size."""
-        small = patch_size(*query.shape[-2:], self.config.recap_ratio)
-        query_small = resize(query, *small)
         met_state = rearrange(support_state, "b (k c) n -> b k c n", k=self.ssm.directions).mean(1)
         if self.config.detach_support_state:
             met_state = met_state.detach()
         ssm = self.ssm if self.config.qim == "shared" else self.ssm_qim
         skip = ssm.D[0, 0] if self.config.published_skip else ssm.D[0]
-        if intercepts_maps(query_small, self.config.backend):
-            y = ssm.read(query_small, directions=1).intercept_in_place(met_state, skip).mT
-        else:
-            u, delta, A, B, C, _ = ssm(rearrange(query_small, "b c h w -> b 1 c (h w)"))
-            y = intercept(u, delta, A, B[:, 0], C[:, 0], skip, met_state)
-        record_block(met_state=met_state, qim_query=y, scan_in_query_small=query_small)
-        y = rearrange(y, "b c (h w) -> b c h w", h=small[0])
-        return resize(y.contiguous(memory_format=torch.channels_last), *query.shape[-2:])
+        return intercept_map(
+            ssm, query, met_state, self.config.recap_ratio, skip, self.config.backend
+        )

@@ -20,7 +20,11 @@ import torch
 from einops import einsum, rearrange
 from torch import Tensor
 
+from hmnet_lite.mamba.ssm import SSM
+from hmnet_lite.maps import patch_size, resize
+from hmnet_lite.record import record_block
 from hmnet_lite.scan.backends import is_transformed
+from hmnet_lite.scan.map_scan import intercepts_maps
 from hmnet_lite.scan.selective import selective_scan
 
 
@@ -111,6 +115,37 @@ def intercept(u, delta, A, B, C, D, support_state) -> Tensor:
     given = delta, A, C, support_state
     met = _meet(*given) if is_transformed(*given) else _MeetState.apply(*given)
     return met + own + skip
+
+
+def intercept_map(ssm: SSM, query: Tensor, state: Tensor, ratio: int, skip: Tensor | None = None,
+                  backend: str = "auto") -> Tensor:  # fmt: skip
+    """QIM on a map: read α times smaller, with direction 0's parameters, and brought back to size.
+
+    Args:
+        ssm: whose selection it is.
+        query: (batch, channels, height, width).
+        state: (batch, channels, state), what every pixel meets.
+        ratio: α.
+        skip: D, as `intercept` takes it; direction 0's when None.
+        backend: see `hmnet_lite.selective_scan`.
+
+    Returns:
+        (batch, channels, height, width).
+
+    Hands over to a `Recorder`: met_state, qim_query, scan_in_query_small.
+    """
+    size = query.shape[-2:]
+    small = patch_size(*size, ratio)
+    query_small = resize(query, *small)
+    skip = ssm.D[0] if skip is None else skip
+    if intercepts_maps(query_small, backend):
+        y = ssm.read(query_small, directions=1).intercept_in_place(state, skip).mT
+    else:
+        u, delta, A, B, C, _ = ssm(rearrange(query_small, "b c h w -> b 1 c (h w)"))
+        y = intercept(u, delta, A, B[:, 0], C[:, 0], skip, state)
+    record_block(met_state=state, qim_query=y, scan_in_query_small=query_small)
+    y = rearrange(y, "b c (h w) -> b c h w", h=small[0])
+    return resize(y.contiguous(memory_format=torch.channels_last), *size)
 
 
 def _meet(delta, A, C, H) -> Tensor:

@@ -9,6 +9,7 @@ by itself, odd ones let the query read the support:
     convolution   1×1, depth-wise 7×7, GELU, 1×1;  of the support it is told the mean
     mlp           1×1, GELU, 1×1, no pixel hears another;  of the support it is told the mean
     attention     four heads over all pixels of the map, or of the support (PyTorch's SDPA)
+    twister       ReMamber's, with tokens of the support for words: Mamba, in another place
 
 The width of a core is the one that brings the trained parameters nearest to those of the Mamba
 mixer that the same config describes.
@@ -25,9 +26,12 @@ from torch import Tensor, nn
 
 from hmnet_lite.mamba.config import MixerConfig
 from hmnet_lite.mamba.mixer import MambaMixer
+from hmnet_lite.mamba.twister import ChannelScan, SpatialScan
 
 HEADS = 4
 KERNEL = 7  # side of the depth-wise convolution
+SIDE = 8  # of the support's tokens, and of a channel's map in the twister's channel scan
+STATE = 16  # of the twister's scans
 
 
 class PixelNorm(nn.LayerNorm):
@@ -81,8 +85,41 @@ class Attention(nn.Module):
         return self.out(rearrange(mixed, "b n (h w) c -> b (n c) h w", h=h, w=w))
 
 
+class Twister(nn.Module):
+    """ReMamber's fusion (Yang et al., 2024, section 3) with a support for the sentence.
+
+        cube = [ query | mean of the support | conv(F_q W_q (F_s W_s)ᵀ) ]
+        cube = cube + SSM_channel(cube);  cube = cube + SSM_spatial(cube)
+
+    F_s: the support pooled to 8 × 8 tokens. Where no support is read, the spatial scan alone.
+    """
+
+    def __init__(self, dim: int, width: int, reads: bool):
+        super().__init__()
+        parts = 3 * dim if reads else dim
+        if reads:
+            self.of_query = nn.Conv2d(dim, dim, 1, bias=False)
+            self.of_support = nn.Conv2d(dim, dim, 1, bias=False)
+            self.convolve = nn.Conv2d(SIDE**2, dim, 3, padding=1)
+            self.channel = ChannelScan(SIDE, STATE)
+        self.spatial = SpatialScan(parts, width, STATE)
+        self.out = nn.Conv2d(parts, dim, 1)
+
+    def forward(self, query: Tensor, support: Tensor | None) -> Tensor:
+        """(batch, dim, height, width) → the same."""
+        cube = query
+        if support is not None:
+            told = support.mean((2, 3), keepdim=True).expand_as(query)
+            tokens = self.of_support(F.adaptive_avg_pool2d(support, SIDE)).flatten(2)
+            together = torch.einsum("bchw,bcl->blhw", self.of_query(query), tokens)
+            local = self.convolve(together / query.shape[1] ** 0.5)
+            cube = torch.cat([query, told, local], dim=1)
+            cube = cube + self.channel(cube)
+        return self.out(cube + self.spatial(cube))
+
+
 CORES: dict[str, type[nn.Module]] = {
-    "convolution": Convolution, "mlp": Pointwise, "attention": Attention,
+    "convolution": Convolution, "mlp": Pointwise, "attention": Attention, "twister": Twister,
 }  # fmt: skip
 
 
@@ -113,7 +150,7 @@ class ControlMixer(nn.Module):
     Args:
         config: dim and depth are kept; the other switches decide the size to reach, and whether
             the support is read at all.
-        kind: "convolution", "mlp" or "attention".
+        kind: "convolution", "mlp", "attention" or "twister".
 
     Raises:
         ValueError: no such kind.
@@ -143,10 +180,12 @@ class ControlMixer(nn.Module):
 
     @torch.no_grad()
     def start_matching(self) -> None:
-        """Attention begins looking for what is alike; the others have nothing to match with."""
+        """Attention and twister begin looking for what is alike; others have nothing to match."""
         for block in self.blocks:
             if self.kind == "attention":
                 block.core.key.load_state_dict(block.core.query.state_dict())
+            elif self.kind == "twister" and block.reads_support:
+                block.core.of_support.load_state_dict(block.core.of_query.state_dict())
 
     def forward(self, query: Tensor, support: Tensor) -> Tensor:
         """Mix the support into the query.
@@ -171,9 +210,16 @@ class ControlMixer(nn.Module):
 
 
 def matched(count: Callable[[int], int], goal: int, *, step: int = 1) -> int:
-    """The width, a multiple of `step`, whose count is nearest to the goal; counts grow evenly."""
-    base, slope = count(step), count(2 * step) - count(step)
-    return step * max(1, 1 + round((goal - base) / slope)) if slope else step
+    """The width, a multiple of `step`, whose count is nearest to the goal; counts grow."""
+    if count(step) == count(2 * step):  # nothing grows
+        return step
+    low = high = 1
+    while count(step * high) < goal:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(step * middle) < goal else (low, middle)
+    return step * min((low, high), key=lambda steps: abs(count(step * steps) - goal))
 
 
 def trained(module: nn.Module) -> int:

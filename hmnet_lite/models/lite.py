@@ -55,7 +55,7 @@ class HMNetConfig(MixerConfig):
             network without Mamba; or "matching", as a matcher of query and support (see
             `start_matching`): beside no shortcut a random mixer hardly begins to learn.
         mixer: "mamba", or a control of the same size in its place, see
-            `hmnet_lite.models.controls`: "convolution", "mlp" or "attention".
+            `hmnet_lite.models.controls`: "convolution", "mlp", "attention" or "twister".
 
     Raises:
         ValueError: as `MixerConfig`; no such backbone; a dim that is no multiple of 16.
@@ -66,7 +66,7 @@ class HMNetConfig(MixerConfig):
     prior: Literal["both", "decoder", "none"] = "both"
     zoom: bool = False
     start: Literal["silent", "matching"] = "silent"
-    mixer: Literal["mamba", "convolution", "mlp", "attention"] = "mamba"
+    mixer: Literal["mamba", "convolution", "mlp", "attention", "twister"] = "mamba"
 
     def __post_init__(self) -> None:
         super().__post_init__()

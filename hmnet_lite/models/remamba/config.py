@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from hmnet_lite.models.backbones import BACKBONES
 from hmnet_lite.scan.backends import BACKENDS
 
-Fusion = Literal["twister", "attention", "in-context", "norm"]
+Fusion = Literal["twister", "attention", "in-context", "norm", "srm", "qim", "srm-qim"]
 Scans = Literal["channel-spatial", "spatial-channel", "parallel", "channel", "spatial"]
 
 
@@ -23,7 +23,9 @@ class ReMamberConfig:
         state: size of each channel's state.
         token_side: a channel's map is pooled to this square before the channel scan.
         fusion: how a block hears the text: "twister"; "attention", pixels look at the tokens;
-            "in-context", tokens are read before the pixels; "norm", scale and shift from the text.
+            "in-context", tokens are read before the pixels; "norm", scale and shift from the text;
+            "srm", "qim", "srm-qim": as HMNet's query hears its support.
+        recap_ratio: α of those three: tokens are read before each of α × α patches.
         scans: of the twister, which and in which order.
         global_text, local_text: whether these parts of the cube are there.
         permuted: the cube's channels in a random order.
@@ -42,6 +44,7 @@ class ReMamberConfig:
     state: int = 8
     token_side: int = 8
     fusion: Fusion = "twister"
+    recap_ratio: int = 2
     scans: Scans = "channel-spatial"
     global_text: bool = True
     local_text: bool = True
@@ -58,7 +61,7 @@ class ReMamberConfig:
         if not self.depths or any(not isinstance(n, int) or n < 0 for n in self.depths):
             raise ValueError(f"depths={self.depths}; expected a number of layers for each block")
         for name, low, high in (("inner", 1, None), ("state", 1, None), ("token_side", 1, 16),
-                                ("text_depth", 0, None)):  # fmt: skip
+                                ("recap_ratio", 1, 64), ("text_depth", 0, None)):  # fmt: skip
             value = getattr(self, name)
             if value < low or (high is not None and value > high):
                 limit = f"at least {low}" if high is None else f"{low} to {high}"

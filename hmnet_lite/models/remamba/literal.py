@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
-from hmnet_lite.models.remamba.twister import ChannelScan, Cube, SpatialScan, Twister
+from hmnet_lite.mamba.twister import ChannelScan, SpatialScan
+from hmnet_lite.models.remamba.twister import Cube, Twister
 
 
 def literal_twister(layer: Twister, visual, tokens, sentence, grounded) -> Tensor:

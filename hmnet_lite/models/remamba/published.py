@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from hmnet_lite.mamba.twister import ChannelScan
 from hmnet_lite.models.checks import check_images
-from hmnet_lite.models.remamba.twister import ChannelScan
 from hmnet_lite.models.remamba.vmamba import SS2D, stages
 from hmnet_lite.record import begin_block, record_block
 from hmnet_lite.scan.backends import BACKENDS

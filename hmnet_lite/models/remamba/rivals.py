@@ -1,7 +1,7 @@
-"""The twister's rivals, each in its place: three other ways for a map to hear a text.
+"""The twister's rivals, each in its place: other ways for a map to hear a text.
 
 All end in the twister's spatial scan over `dim` channels (paper, section 4.3), so that they differ
-in how the text comes in.
+in how the text comes in. SRM and QIM are HMNet's, with words in the place of the support.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from hmnet_lite.mamba.twister import RecappedScan, SpatialScan
 from hmnet_lite.models.remamba.config import ReMamberConfig
-from hmnet_lite.models.remamba.twister import ROLES, Cube, SpatialScan, Twister
+from hmnet_lite.models.remamba.twister import ROLES, Cube, Twister
 
 
 class _Rival(nn.Module):
@@ -62,7 +63,19 @@ class InContext(_Rival):
         self.into = nn.Linear(config.dim, config.inner)
 
     def hear(self, visual, tokens, sentence):
-        return visual + self.spatial(visual, self.into(tokens))
+        there = tokens.any(-1, keepdim=True)  # tokens after the end are zeros, and stay so
+        return visual + self.spatial(visual, self.into(tokens) * there)
+
+
+class Recapped(InContext):
+    """Tokens are read before every patch (SRM), each pixel meets the state they leave (QIM)."""
+
+    def __init__(self, config: ReMamberConfig):
+        super().__init__(config)
+        self.spatial = RecappedScan(
+            config.dim, config.inner, config.state, config.backend, ratio=config.recap_ratio,
+            srm="srm" in config.fusion, qim="qim" in config.fusion,
+        )  # fmt: skip
 
 
 class NormAdaptation(_Rival):
@@ -83,9 +96,8 @@ def fusion(config: ReMamberConfig, tokens: int) -> nn.Module:
     """The layer that a config asks for."""
     if config.fusion == "twister":
         return Twister(config, tokens)
-    return {"attention": Attention, "in-context": InContext, "norm": NormAdaptation}[config.fusion](
-        config
-    )
+    rivals = {"attention": Attention, "in-context": InContext, "norm": NormAdaptation}
+    return rivals.get(config.fusion, Recapped)(config)
 
 
-__all__ = ["Attention", "Cube", "InContext", "NormAdaptation", "fusion"]
+__all__ = ["Attention", "Cube", "InContext", "NormAdaptation", "Recapped", "fusion"]

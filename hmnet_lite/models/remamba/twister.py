@@ -14,15 +14,12 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from hmnet_lite.mamba.ssm import SSM
-from hmnet_lite.maps import resize
+from hmnet_lite.mamba.twister import ChannelScan, SpatialScan
 from hmnet_lite.models.remamba.config import ReMamberConfig
 from hmnet_lite.record import record_block
-from hmnet_lite.scan.selective import selective_scan
 
 ROLES = 4  # ways in which a noun can matter to a sentence: the thing, what it is next to, …
 
@@ -66,71 +63,6 @@ class Cube(nn.Module):
         spread = self.sentence(sentence)[..., None, None].expand_as(visual)
         parts = [visual, spread * self.with_global, local * self.with_local]
         return torch.cat(parts, dim=1)[:, self.order]
-
-
-class ChannelScan(nn.Module):
-    """A 1-D Mamba along the channels: token c is channel c's map, pooled and flattened.
-
-    Args:
-        side: of the pooled map, so that a token has side² numbers.
-        state: of the SSM.
-        backend: of the scan.
-    """
-
-    def __init__(self, side: int, state: int, backend: str = "auto"):
-        super().__init__()
-        self.side, self.backend = side, backend
-        features = side * side
-        self.norm = nn.LayerNorm(features)
-        self.ssm = SSM(features, state, math.ceil(features / 16), directions=1)
-        self.out = nn.Linear(features, features, bias=False)
-
-    def forward(self, cube: Tensor) -> Tensor:
-        """(batch, channels, h, w) → what is added to it, the same shape."""
-        small = F.adaptive_avg_pool2d(cube, self.side)
-        tokens = self.norm(small.flatten(2))  # (batch, channels, side²): a sequence of channels
-        x = F.silu(rearrange(tokens, "b c f -> b 1 f c"))
-        y = selective_scan(*self.ssm(x), backend=self.backend)  # (batch, side², channels)
-        y = self.out(rearrange(y, "b f c -> b c f")).unflatten(2, (self.side, self.side))
-        return resize(y, *cube.shape[-2:])
-
-
-class SpatialScan(nn.Module):
-    """VMamba's scan over the pixels in four directions (Liu et al., 2024), channels in and out.
-
-    Args:
-        channels: of the map.
-        inner: of the scan.
-        state: of the SSM.
-        backend: of the scan.
-    """
-
-    def __init__(self, channels: int, inner: int, state: int, backend: str = "auto"):
-        super().__init__()
-        self.backend = backend
-        self.norm, self.norm_out = nn.LayerNorm(channels), nn.LayerNorm(inner)
-        self.into = nn.Linear(channels, 2 * inner, bias=False)
-        self.conv = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
-        self.ssm = SSM(inner, state, math.ceil(inner / 16))
-        self.out = nn.Linear(inner, channels, bias=False)
-
-    def forward(self, x: Tensor, text: Tensor | None = None) -> Tensor:
-        """What is added to a map.
-
-        Args:
-            x: (batch, channels, h, w).
-            text: (batch, tokens, inner) that every direction reads before the pixels, or None.
-        """
-        x, z = self.into(self.norm(rearrange(x, "b c h w -> b h w c"))).chunk(2, dim=-1)
-        x = F.silu(self.conv(rearrange(x, "b h w c -> b c h w")))
-        reading, recap = self.ssm.read(x), None
-        if text is not None:
-            told = rearrange(text, "b l c -> b 1 c l").expand(-1, self.ssm.directions, -1, -1)
-            _, state = selective_scan(*self.ssm(told), return_last_state=True, backend=self.backend)
-            recap = torch.zeros_like(state), state  # the pixels begin where the text ended
-        y, _ = reading.scan(recap=recap, backend=self.backend)
-        y = self.norm_out(rearrange(y, "b c h w -> b h w c").to(z.dtype)) * F.silu(z)
-        return rearrange(self.out(y), "b h w c -> b c h w")
 
 
 class Twister(nn.Module):
