@@ -184,7 +184,7 @@ function colours(root) {
   const [r, g, b] = style.backgroundColor.match(/[\d.]+/g).map(Number);
   root.toggleAttribute("data-dark", 0.3 * r + 0.6 * g + 0.1 * b < 128);
   const named = ["ink", "paper", "quiet", "line", "support", "query", "mark", "hit", "false",
-    "negative"];
+    "negative", "rest"];
   return Object.fromEntries(named.map((n) => [n, hex(style.getPropertyValue(`--live-${n}`))]));
 }
 

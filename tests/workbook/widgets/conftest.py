@@ -73,7 +73,9 @@ def growing(episodes):
 def live(networks, episodes, others, reader, told):
     """Every live picture by its topic, small."""
     from hmnet_lite.workbook.widgets.attention import image_attention, sequence_attention
+    from hmnet_lite.workbook.widgets.fused_pca import fusion_comparer
     from hmnet_lite.workbook.widgets.hidden import hidden_state, sequence_state
+    from hmnet_lite.workbook.widgets.maps import walk_the_network
     from hmnet_lite.workbook.widgets.qim import pixel_inspector
     from hmnet_lite.workbook.widgets.recap import recap_player
     from hmnet_lite.workbook.widgets.state import forgetting_explorer
@@ -89,7 +91,9 @@ def live(networks, episodes, others, reader, told):
     return {
         "attention": image_attention(networks["state alone"], episodes["same"], hybrid=True),
         "rows": sequence_attention(matrices),
+        "fused_pca": fusion_comparer(networks["state alone"], episodes),
         "hidden": hidden_state(networks["state alone"], episodes["held_out"]),
+        "maps": walk_the_network(networks["state alone"], episodes["same"]),
         "qim": pixel_inspector(networks, episodes, start=(3, 3)),
         "recap": recap_player(networks["state alone"], episodes["held_out"]),
         "sequence": sequence_state(*line, start=3),

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from tests.browser import start_lab
-from tests.workbook.widgets import living, living_state
+from tests.workbook.widgets import living, living_network, living_state
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -184,7 +184,7 @@ def page(request, lab, live, tmp_path_factory):
         yield opened
 
 
-DRIVES = living.DRIVES | living_state.DRIVES
+DRIVES = living.DRIVES | living_network.DRIVES | living_state.DRIVES
 
 
 @pytest.mark.parametrize("topic", DRIVES)
