@@ -8,6 +8,7 @@ is read as well.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import shlex
@@ -109,6 +110,18 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
 def read_made(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Command, commit, machine, versions and date of the writing; {} in older files."""
     return _json(path, _header(path).get("made", "{}"))
+
+
+def weights_digest(path: str | os.PathLike[str]) -> str:
+    """16 hex digits that name a checkpoint's weights, whatever its header tells beside them.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_checkpoint`.
+    """
+    _header(path)  # it is one of ours
+    data = Path(path).read_bytes()
+    begin = 8 + int.from_bytes(data[:8], "little")  # safetensors: length, header, numbers
+    return hashlib.sha256(data[begin:]).hexdigest()[:16]
 
 
 def add_facts(path: str | os.PathLike[str], **facts: Any) -> Path:

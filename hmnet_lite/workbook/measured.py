@@ -6,7 +6,6 @@ fold, the gap and how many episodes. A network that is not shipped is named in t
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -29,6 +28,7 @@ from hmnet_lite.models.features import Batch, CachedFeatures
 from hmnet_lite.scoring.intervals import mean_interval
 from hmnet_lite.scoring.segment import segment
 from hmnet_lite.training import zoo
+from hmnet_lite.training.checkpoint import weights_digest
 from hmnet_lite.workbook.figures.segment import runs
 
 FOLD, GAP, SEEDS, EPISODES, TOGETHER = 0, "cross", (0, 1, 2), 200, 20
@@ -53,7 +53,7 @@ def network(name: str) -> nn.Module:
 
 def sources(*names: str, **more: Any) -> dict[str, Any]:
     """What a figure's numbers came from: each network's digest, fold, gap and the like."""
-    digests = {n: hashlib.sha256(zoo.find(n).read_bytes()).hexdigest()[:16] for n in names}
+    digests = {n: weights_digest(zoo.find(n)) for n in names}
     return {"networks": digests, "fold": FOLD, "gap": GAP} | more
 
 

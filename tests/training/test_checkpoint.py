@@ -17,6 +17,7 @@ from hmnet_lite.training.checkpoint import (
     read_facts,
     read_made,
     save_checkpoint,
+    weights_digest,
 )
 from hmnet_lite.training.runs import KIND
 
@@ -61,12 +62,16 @@ def test_round_trip(model, saved):
 
 def test_more_facts_leave_the_rest_as_it_is(model, saved):
     made = read_made(saved)
+    digest = weights_digest(saved)
     add_facts(saved, metrics={"same": 0.5}, seed=8)
+    assert weights_digest(saved) == digest, "a digest is of the weights alone"
     assert read_facts(saved) == {"fold": 2, "seed": 8, "metrics": {"same": 0.5}}
     assert read_made(saved) == made and equal(load_checkpoint(saved), model)
     with pytest.raises(TypeError):
         add_facts(saved, metrics={1, 2})
     assert read_facts(saved)["seed"] == 8
+    other = save_checkpoint(HMNet(TINY), saved.with_name("other.safetensors"))
+    assert weights_digest(other) != digest
 
 
 def test_lists_of_json_are_tuples_and_have_the_limit_of_numbers(tmp_path):
