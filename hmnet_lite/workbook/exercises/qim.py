@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmnet_lite.mamba.hybrid import intercept
+from hmnet_lite.scan.selective import selective_scan
 from hmnet_lite.workbook.exercises.parts import call, exercise
 
 
@@ -78,6 +79,36 @@ def listens(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str:
     raise AssertionError(
         "The gradient through `intercept` is another. Look for H_S in the formula: it stands in "
         "one term only, and the derivative is what it is multiplied with."
+    )
+
+
+@exercise
+def intercepted(function: Callable[..., Tensor]) -> str:
+    """QIM: (u, delta, A, B, C, D, H_S) of one episode → (channels, length)."""
+    u, delta, A, B, C, D, H_S = (x[0] if x.ndim == 3 else x for x in _pixel(seed=3, length=6))
+    given = torch.as_tensor(call(function, u, delta, A, B, C, D, H_S))
+    package = intercept(*(x[None] for x in (u, delta)), A, B[None], C[None], D, H_S[None])[0]
+    assert given.shape == package.shape, (
+        f"It returns {tuple(given.shape)}; expected (channels, length) = {tuple(package.shape)}."
+    )
+    if torch.allclose(given, package, atol=1e-5):
+        return "The package's intercept says the same: a formula, and no recurrence."
+    own, skip = (B * C).sum(0) * delta * u, D[:, None] * u
+    undecayed = torch.einsum("cn,nl->cl", H_S, C)
+    scan = selective_scan(u[None], delta[None], A, B[None], C[None], D, initial_state=H_S[None])[0]
+    for wrong, what in (
+        (scan, "That is a scan from H_S: the state goes on from pixel to pixel. Start every pixel "
+               "from H_S anew."),
+        (undecayed + own + skip, "H_S is read as it is; one step of decay, exp(ΔA), comes first."),
+        (package - own, "The pixel's own (C · B) Δ u is missing: it hears the support and itself."),
+        (package - skip, "The skip D u is missing."),
+        (own + skip, "The support is not heard: H_S stands in no term."),
+        (package - own + (B * C).sum(0) * u, "What a pixel writes is Δ B u; a Δ is missing."),
+    ):  # fmt: skip
+        assert not torch.allclose(given, wrong, atol=1e-5), what
+    raise AssertionError(
+        "The package's intercept gives another result. Take line (3) of section 4 term by term: "
+        "what H_S says, what the pixel says itself, and the skip."
     )
 
 

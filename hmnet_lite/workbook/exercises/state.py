@@ -80,6 +80,44 @@ def settled(function: Callable) -> str:
     )
 
 
+@exercise
+def recapped(function: Callable) -> str:
+    """A scan of the query with a recap before every patch: (u, delta, A, B, C, P, H_S, patch) → y.
+
+    One episode: u, delta (channels, length); A, P, H_S (channels, state); B, C (state, length).
+    """
+    support, query, patch = _random_scan(4, 5), _random_scan(12, 6), 4
+    _, P, H_S = read_support(*support)
+    u, delta, A, B, C, _ = query
+    line = (u[0], delta[0], A, B[0], C[0])
+    given = torch.as_tensor(call(function, *line, P[0], H_S[0], patch))
+
+    def scanned(keep: Tensor, write: Tensor, every: int) -> Tensor:
+        return selective_scan(u, delta, A, B, C, recap=(keep, write, every))[0]
+
+    expected = scanned(P, H_S, patch)
+    assert given.shape == expected.shape, (
+        f"It returns {tuple(given.shape)}; expected (channels, length) = {tuple(expected.shape)}."
+    )
+    if torch.allclose(given, expected, atol=1e-4):
+        return "The package's scan with recaps says the same at all 12 steps, 3 recaps among them."
+    late = selective_scan(u, delta, A, B, C, initial_state=H_S)[0]
+    for wrong, what in (
+        (late, "The support is read once, at the start: read it again before every patch."),
+        (scanned(0 * P, H_S, patch), "A recap keeps P of the state that it finds; yours keeps 0."),
+        (scanned(P**0, H_S, patch), "A recap keeps P of the state that it finds; yours keeps all."),
+        (scanned(P, H_S, 1), "You recap at every step; expected before each patch's first only."),
+        (scanned(P, 0 * H_S, patch), "The state decays by P, but H_S is never added."),
+    ):
+        assert not torch.allclose(given, wrong, atol=1e-4), what
+    same = (given - expected).abs().amax(0) < 1e-4
+    step = int((~same).int().argmax())
+    raise AssertionError(
+        f"It goes wrong at step {step} (counted from 0, patches of {patch}). Before step 0 and "
+        "before each further patch h ← P h + H_S; then the step itself, as in section 1."
+    )
+
+
 def _pair(value) -> tuple[Tensor, Tensor]:
     assert isinstance(value, tuple) and len(value) == 2, (
         f"Your function returns a {type(value).__name__}; expected a pair (P, H_S)."

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
-from hmnet_lite.workbook.exercises.parts import call, exercise, near
+from hmnet_lite.models.lite import HMNetConfig
+from hmnet_lite.workbook.exercises.parts import Unanswered, call, exercise, near
+
+EXPECTED = ("better", "worse", "no difference")
 
 
 @exercise
@@ -76,3 +81,62 @@ def bootstrap(function: Callable, first: np.ndarray, second: np.ndarray) -> str:
         "expected about 100 % together."
     )
     return f"The first method wins {100 * share:.0f} % of the resampled tests."
+
+
+@exercise
+def ablation(
+    change: Mapping[str, Any],
+    expected: str,
+    base: HMNetConfig,
+    run: Callable[[HMNetConfig], np.ndarray],
+) -> str:
+    """An arm that differs from a base in one switch, its prediction, and what the pair says.
+
+    Args:
+        change: the one field of `base` that is another, and its value.
+        expected: what the change will do, one of `EXPECTED`; told before the run.
+        base: the other arm.
+        run: trains and tests an arm; (classes, episodes, 2), intersection and union, the same
+            episodes for every arm.
+    """
+    if expected is ...:
+        raise Unanswered("write down what you expect before you run")
+    assert expected in EXPECTED, f"You expect {expected!r}; expected one of {', '.join(EXPECTED)}."
+    known = {field.name for field in fields(base)}
+    for name in change:
+        assert name in known, f"HMNetConfig has no {name!r}; it has {', '.join(sorted(known))}."
+    arm = replace(base, **change)
+    different = [name for name in known if getattr(arm, name) != getattr(base, name)]
+    assert different, "Both arms are the same network: change one field of the base."
+    assert len(different) == 1, (
+        f"The arms differ in {len(different)} things, {', '.join(sorted(different))}; whatever you "
+        "find, nobody can say which of them did it. Change one."
+    )
+    assert different != ["backend"], "A backend computes the same numbers; choose another field."
+    areas = [run(config) for config in (base, arm)]
+    scores, (low, high) = _paired(*areas)
+    found = "no difference" if low <= 0 <= high else "better" if low > 0 else "worse"
+    guess = "as you expected" if found == expected else f"and you expected {expected}"
+    return (
+        f"{different[0]}={getattr(arm, different[0])!r}: mIoU {scores[1]:.1f} %, the base "
+        f"{scores[0]:.1f} %; difference {scores[1] - scores[0]:+.1f} [{low:+.1f}, {high:+.1f}] "
+        f"over episodes. Seen: {found}, {guess}. One seed of a few steps each: an anecdote with "
+        "an interval."
+    )
+
+
+def _paired(base: np.ndarray, arm: np.ndarray) -> tuple[list[float], tuple[float, float]]:
+    """mIoU of both in percent, and the 95 % interval of arm minus base, episodes drawn again."""
+
+    def miou(areas: np.ndarray) -> float:
+        total = areas.sum(1)
+        return 100 * float((total[:, 0] / total[:, 1]).mean())
+
+    rng = np.random.default_rng(0)
+    classes, episodes = base.shape[:2]
+    rows, gains = np.arange(classes)[:, None], []
+    for _ in range(500):
+        drawn = rng.integers(episodes, size=(classes, episodes))
+        gains.append(miou(arm[rows, drawn]) - miou(base[rows, drawn]))
+    low, high = np.percentile(gains, [2.5, 97.5])
+    return [miou(base), miou(arm)], (float(low), float(high))

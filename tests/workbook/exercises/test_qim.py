@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from hmnet_lite.scan.selective import selective_scan
 from hmnet_lite.workbook.exercises import qim as exercises
 
 
@@ -26,7 +27,31 @@ def right_mended(y, u, D):
     return y + (D - D[0])[:, None] * u
 
 
-ANSWERS = {"gap": right_gap, "listens": right_listens, "mended": right_mended}
+def right_intercepted(u, delta, A, B, C, D, H_S):
+    kept = torch.exp(delta[..., None] * A[:, None]) * H_S[:, None]  # (channels, length, state)
+    met = (kept * C.T).sum(-1)
+    return met + (B * C).sum(0) * delta * u + D[:, None] * u
+
+
+def own(u, delta, A, B, C, D, H_S):
+    return (B * C).sum(0) * delta * u
+
+
+def scanned(u, delta, A, B, C, D, H_S):
+    start = {"initial_state": H_S[None]}
+    return selective_scan(u[None], delta[None], A, B[None], C[None], D, **start)[0]
+
+
+def silent(u, delta, A, B, C, D, H_S):
+    return right_intercepted(u, delta, A, B, C, D, 0 * H_S)
+
+
+ANSWERS = {
+    "gap": right_gap,
+    "listens": right_listens,
+    "intercepted": right_intercepted,
+    "mended": right_mended,
+}
 
 
 def with_itself(query, support):
@@ -74,6 +99,13 @@ def test_dots_are_not_answered_yet(name):
         ("listens", lambda d, A, C: C * torch.exp(-d[:, None] * A), "negative already"),
         ("listens", lambda d, A, C: C, "expected (channels, state) = (3, 2)"),
         ("listens", lambda d, A, C: 0 * A, "in one term only"),
+        ("intercepted", scanned, "Start every pixel from H_S anew"),
+        ("intercepted", lambda u, d, *x: scanned(u, 0 * d, *x) + own(u, d, *x), "comes first"),
+        ("intercepted", lambda *x: right_intercepted(*x) - own(*x), "own (C · B) Δ u is missing"),
+        ("intercepted", lambda *x: right_intercepted(*x[:5], 0 * x[5], x[6]), "skip D u"),
+        ("intercepted", silent, "support is not heard"),
+        ("intercepted", lambda u, *x: 0 * u, "term by term"),
+        ("intercepted", lambda u, *x: u[0], "expected (channels, length) = (3, 6)"),
         ("mended", lambda y, u, D: y + D[:, None] * u, "still in it"),
         ("mended", lambda y, u, D: y - (D - D[0])[:, None] * u, "counts twice"),
         ("mended", lambda y, u, D: y, "differ by"),

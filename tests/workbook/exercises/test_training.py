@@ -7,6 +7,7 @@ matplotlib.use("Agg")
 import numpy as np
 import pytest
 
+from hmnet_lite import HMNetConfig
 from hmnet_lite.workbook.exercises import training as exercises
 
 
@@ -77,3 +78,45 @@ def test_bootstrap(answer, said):
     verdict = exercises.bootstrap(answer, first, second)
     assert said in repr(verdict)
     assert bool(verdict) == (answer is wins)
+
+
+def areas(level):
+    """Two classes of eight episodes whose IoU is about `level`."""
+    union = np.full((2, 8), 100.0)
+    intersection = 100 * level + np.arange(16).reshape(2, 8) % 3
+    return np.stack([intersection, union], axis=-1)
+
+
+def trained(config):
+    return areas(0.6 if config.qim == "shared" else 0.5)
+
+
+BASE = HMNetConfig()
+
+
+@pytest.mark.parametrize(
+    "change, expected, said",
+    [
+        ({"qim": "off"}, "worse", "Seen: worse, as you expected"),
+        ({"qim": "off"}, "better", "Seen: worse, and you expected better"),
+        ({"srm": "basic"}, "no difference", "Seen: no difference, as you expected"),
+        ({"qim": "off"}, ..., "before you run"),
+        ({"qim": "off"}, "who knows", "expected one of better, worse"),
+        ({"qim": "off", "srm": "basic"}, "worse", "differ in 2 things, qim, srm"),
+        ({"qim": "shared"}, "worse", "same network"),
+        ({"QIM": "off"}, "worse", "no 'QIM'"),
+        ({"backend": "chunked"}, "worse", "same numbers"),
+        ({"qim": "loud"}, "worse", "ValueError"),
+    ],
+)
+def test_an_ablation_changes_one_thing(change, expected, said):
+    verdict = exercises.ablation(change, expected, BASE, trained)
+    assert said in repr(verdict), verdict
+    assert bool(verdict) == ("Seen:" in said)
+
+
+def test_an_ablation_is_not_run_before_it_is_asked():
+    def run(config):
+        raise AssertionError("not asked")
+
+    assert exercises.ablation(..., ..., BASE, run).right is None
