@@ -16,7 +16,7 @@ def jpeg(figure: Any, *, dpi: int = 85) -> bytes:
     import matplotlib.pyplot as plt
 
     file = io.BytesIO()
-    figure.savefig(file, format="jpeg", dpi=dpi, facecolor="white", pil_kwargs={"quality": 88})
+    figure.savefig(file, format="jpeg", dpi=dpi, facecolor="white", pil_kwargs={"quality": 80})
     plt.close(figure)
     return file.getvalue()
 
