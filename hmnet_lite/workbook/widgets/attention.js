@@ -27,7 +27,8 @@ function ofSequence(data, el) {
     `Matrix of: ${name}; choose a row by pointing or with the arrow keys`, (context, w, h, c, v) => {
       context.imageSmoothingEnabled = false;
       context.drawImage(raster(steps, steps, (i) => tint(c, data.matrices[name].data[i] / largest[k])), 0, 0, w, h);
-      boxed(context, 1, (v.row[0] * h) / steps, w - 2, h / steps);
+      Object.assign(context, { lineWidth: 1.5, strokeStyle: c.ink }); // around the row, not on it
+      context.strokeRect(1, (v.row[0] * h) / steps - 1.5, w - 2, h / steps + 3);
     }, { caption: `${name}: a row an output, a column an input` }), state, "row", [steps, 1])));
   const charts = names.map((name) => {
     const chart = canvas(state, `The chosen row of: ${name}`, (context, w, h, c, v) => {
@@ -53,7 +54,7 @@ function ofSequence(data, el) {
 /** A picture: the weights of the chosen pixel as maps. */
 function ofPicture(data, el) {
   const size = data.sizes.query, last = data.ways.length - 1;
-  const state = new State({ way: last - 1, pixel: size.map((n) => Math.floor(n / 2)) });
+  const state = new State({ way: last - 1, pixel: data.start });
   const output = ({ pixel }) => pixel[0] * size[1] + pixel[1];
   const share = (v, way, part) => at(data.shares, way, output(v), part);
   const map = (kind, wayOf, caption) => canvas(state, `${caption(state.values)}: the fuller, the larger the weight`,

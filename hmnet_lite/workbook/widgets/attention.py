@@ -63,6 +63,8 @@ def image_attention(model: HMNet, episode: Episode, *, hybrid: bool = False) -> 
             )
         data = rows_data(seen.blocks[0].record["query_scan"](), seen.hybrid[0].size)
     data["shown"] = seen_as(episode.query_image, episode.query_mask)
+    columns = data["sizes"]["query"][1]
+    data["start"] = list(divmod(int(seen.query_class[0].argmax()), columns))  # on the thing
     alt = "A pixel of a picture and how much each other pixel weighs in its output"
     return Live("attention", data, still(_heat(data)), alt)
 
@@ -148,15 +150,15 @@ def _matrices(matrices: Mapping[str, np.ndarray]) -> Any:
 
 
 def _heat(data: Mapping[str, Any]) -> Any:
-    """The middle pixel, all scans and attention."""
+    """The pixel that is chosen first, all scans and attention."""
     from hmnet_lite.workbook.figures.task import picture_table
 
     rows, columns = data["sizes"]["query"]
-    pixel = rows // 2 * columns + columns // 2
+    pixel = data["start"][0] * columns + data["start"][1]
     image = data["shown"]["image"].image
     shown = []
     for way in (-2, -1):
         heat = data["query"][way, pixel].reshape(rows, columns) / 255.0
         heat = np.kron(heat, np.ones((image.shape[0] // rows, image.shape[1] // columns)))
         shown.append((image * (0.25 + 0.75 * heat[..., None])).astype(np.uint8))
-    return picture_table({"weights of the middle pixel": shown}, data["ways"][-2:], side=2.4)
+    return picture_table({"weights of a pixel": shown}, data["ways"][-2:], side=2.4)

@@ -161,7 +161,7 @@ class MaskItYourself(anywidget.AnyWidget):
                 1, len(shown), figsize=(WIDTH, 2.6), layout="constrained", squeeze=False
             )
             for i, (ax, one) in enumerate(zip(axes[0], shown, strict=True)):
-                picture(ax, one.image, "mark the thing here" if i == 0 else "found here?")
+                picture(ax, one.image, "mark it here, in JupyterLab" if i == 0 else "found here?")
         return still(figure)
 
 
