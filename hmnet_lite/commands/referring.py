@@ -8,7 +8,7 @@ from typing import Any
 from hmnet_lite.data.emoji.referring.dataset import SPLITS, EmojiReferring
 from hmnet_lite.files import write_json
 from hmnet_lite.machine import made_on
-from hmnet_lite.scoring.referring import PRECISIONS, RELATIONAL, ReferringScores, score_model
+from hmnet_lite.scoring.referring import PRECISIONS, RELATIONAL, ReferringScores, pack, score_model
 from hmnet_lite.training import zoo
 
 SCENES, SEED = 200, 321  # of each split
@@ -37,7 +37,7 @@ def evaluate_on_sentences(
         data = EmojiReferring(facts["fold"], split, seed=seed, length=scenes)
         scores = score_model(model, data)
         splits[split] = {name: _scores(each) for name, each in scores.items()}
-        splits[split]["fingerprint"] = data.fingerprint
+        splits[split] |= {"fingerprint": data.fingerprint, "counts": pack(scores["model"])}
     report = {
         "dataset": "emoji-ref", "fold": facts["fold"], "seed": seed, "scenes": scenes,
         "network": path.stem, "training": facts, "splits": splits,
@@ -55,7 +55,7 @@ def table(split: str, rows: dict[str, Any]) -> str:
     names = ["oIoU", "mIoU", *(f"P@{k}" for k in PRECISIONS)]
     lines = [f"{split:<18}" + "".join(f"{name:>8}" for name in names) + "  relational oIoU"]
     for name, scores in rows.items():
-        if name == "fingerprint":
+        if not isinstance(scores, dict):  # what the split is, and each sentence's counts
             continue
         numbers = "".join(f"{scores['all'][key]:8.1f}" for key in names)
         lines.append(f"{name:<18}{numbers}{scores['relational']['oIoU']:12.1f}")

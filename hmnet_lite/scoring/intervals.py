@@ -23,7 +23,7 @@ class Difference:
 
     Attributes:
         mean: over pairs of training runs.
-        low, high: ends of the interval over test episodes.
+        low, high: ends of the interval over test episodes (or sentences).
         level: the interval's, for example 0.95.
         spread: sample standard deviation over pairs of training runs; None for a single pair.
         runs: pairs of training runs.
@@ -90,6 +90,46 @@ def paired_difference(
     gained = (drawn[: len(ours)] - drawn[len(ours) :]).mean(0)
     low, high = np.quantile(gained, [(1 - level) / 2, (1 + level) / 2])
     pairs = [a.miou - b.miou for a, b in zip(ours, theirs, strict=True)]
+    spread = statistics.stdev(pairs) if len(pairs) > 1 else None
+    return Difference(statistics.fmean(pairs), float(low), float(high), level, spread, len(pairs))
+
+
+def paired_oiou(
+    ours: Sequence[np.ndarray],
+    theirs: Sequence[np.ndarray],
+    *,
+    level: float = 0.95,
+    samples: int = 2000,
+    seed: int = 0,
+) -> Difference:
+    """Overall IoU of one method minus another's on the same sentences, drawn again together.
+
+    Args:
+        ours, theirs: of each training run (sentences, 2), intersections and unions; run i against
+            run i, the sentences in one order.
+        level, samples, seed: as in `paired_difference`.
+
+    Raises:
+        ValueError: no or unequal numbers of runs, or of sentences.
+    """
+    if len(ours) != len(theirs) or not ours:
+        raise ValueError(
+            f"{len(ours)} and {len(theirs)} training runs; expected as many of each, at least one"
+        )
+    sizes = {len(table) for table in (*ours, *theirs)}
+    if len(sizes) > 1 or 0 in sizes:
+        raise ValueError(f"{sorted(sizes)} sentences; expected the same ones in every run")
+    count = sizes.pop()
+    rng = np.random.default_rng(seed)
+    often = rng.multinomial(count, np.full(count, 1 / count), size=samples)
+
+    def gained(draws: np.ndarray) -> np.ndarray:  # (runs, draws)
+        sums = [[draws @ table for table in side] for side in (ours, theirs)]
+        mine, other = (np.stack([x[:, 0] / np.maximum(x[:, 1], 1) for x in side]) for side in sums)
+        return mine - other
+
+    low, high = np.quantile(gained(often).mean(0), [(1 - level) / 2, (1 + level) / 2])
+    pairs = gained(np.ones((1, count), np.int64))[:, 0].tolist()
     spread = statistics.stdev(pairs) if len(pairs) > 1 else None
     return Difference(statistics.fmean(pairs), float(low), float(high), level, spread, len(pairs))
 

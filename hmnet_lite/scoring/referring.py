@@ -11,6 +11,8 @@ word, "name ignored" and "relation ignored" hear all others.
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,6 +86,19 @@ class ReferringScores:
         return {"sentences": len(self.rows), **rounded}
 
 
+def pack(scores: ReferringScores) -> str:
+    """Each sentence's intersection and union as one short line of text."""
+    table = np.array(scores.rows, dtype="<u4").reshape(-1, 2)
+    planes = np.ascontiguousarray(table.T).view(np.uint8).reshape(-1, 4).T  # high bytes together
+    return base64.b85encode(zlib.compress(planes.tobytes(), 9)).decode()
+
+
+def unpack(text: str) -> np.ndarray:
+    """Inverse of `pack`: (sentences, 2) int64, intersections and unions."""
+    planes = np.frombuffer(zlib.decompress(base64.b85decode(text)), np.uint8).reshape(4, -1)
+    return np.ascontiguousarray(planes.T).view("<u4").reshape(2, -1).T.astype(np.int64)
+
+
 def evaluate_referring(
     predictors: Mapping[str, Predictor], scenes: Iterable[ReferringScene]
 ) -> dict[str, ReferringScores]:
@@ -152,7 +167,7 @@ def score_model(model: torch.nn.Module, scenes: EmojiReferring, *, floors: bool 
 
     from hmnet_lite.models.bank import SceneBank
 
-    bank = SceneBank(scenes, progress=progress)
+    bank = SceneBank(scenes, model.config.backbone, progress=progress)
     scores = {name: ReferringScores() for name in ((*FLOORS, "model") if floors else ("model",))}
     for index in tqdm(range(len(scenes)), leave=False, disable=not progress, unit="scene"):
         scene = scenes[index]

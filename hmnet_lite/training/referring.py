@@ -123,7 +123,7 @@ def train_referring(
         OSError: `out` cannot be written; see also `Trainer.fit`.
     """
     out = check_output(out)
-    source = referring_source(fold, scenes, progress=progress)
+    source = referring_source(fold, scenes, network.backbone, progress=progress)
     torch.manual_seed(config.seed)
     model = ReMamber(network).to(device_of_process())
     fit_grounding(model, source.bank)
@@ -158,11 +158,16 @@ def told(scenes: EmojiReferring, length: int) -> list[list[tuple[str, int, int]]
 
 
 def referring_source(
-    fold: int = 0, scenes: int = SCENES, *, seed: int = 0, progress: bool = True
+    fold: int = 0,
+    scenes: int = SCENES,
+    backbone: str = "efficientnet_lite0",
+    *,
+    seed: int = 0,
+    progress: bool = True,
 ) -> ReferringSource:
-    """Training scenes of a fold, encoded once and kept on disk."""
+    """Training scenes of a fold, encoded once by a backbone and kept on disk."""
     data = EmojiReferring(fold, "train", seed=seed, length=scenes, sentences=SENTENCES)
-    return ReferringSource(data, SceneBank(data, progress=progress))
+    return ReferringSource(data, SceneBank(data, backbone, progress=progress))
 
 
 def fit_grounding(model: ReMamber, bank: SceneBank) -> None:

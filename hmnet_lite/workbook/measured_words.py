@@ -7,12 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from hmnet_lite.analysis.fusion_costs import FUSIONS, step_costs
+from hmnet_lite.experiments.results import gaps_of, load
+from hmnet_lite.scoring.intervals import paired_oiou
+from hmnet_lite.scoring.referring import unpack
 from hmnet_lite.training.zoo import READER
 from hmnet_lite.workbook.figures.twister import SPLIT_LABELS
 
 FOLDER = Path(__file__).resolve().parents[2] / "figures" / "referring"
 SIDES = (256, 384, 512, 768, 1024)
 ARM = "arm-"  # begins the report of a network trained for a comparison: arm-NAME-seedN.json
+MINE = "twister"  # the paper's own
+ARMS = (
+    MINE, "norm", "attention", "in-context", "srm", "qim", "srm-qim",  # fusions
+    "spatial-only", "channel-only", "parallel", "spatial-channel", "no-global", "no-local",
+)  # fmt: skip
+#: label → the arm of words, the arm of pictures
+TASKS = {
+    "tokens before the map": ("in-context", "state-cross"),
+    "tokens before each patch (SRM)": ("srm", "state-srm"),
+    "each pixel meets their state (QIM)": ("qim", "state-qim"),
+    "SRM + QIM": ("srm-qim", "state-both"),
+    "attention": ("attention", "state-attention"),
+    "twister": (MINE, "state-twister"),
+}
 
 
 def words_scores() -> dict[str, Any]:
@@ -22,7 +39,7 @@ def words_scores() -> dict[str, Any]:
         split: {
             method: {kind: score["oIoU"] for kind, score in rows[method].items()}
             for method in rows
-            if method != "fingerprint"
+            if isinstance(rows[method], dict)
         }
         for split, rows in report["splits"].items()
     }
@@ -45,21 +62,82 @@ def words_costs() -> dict[str, Any]:
 
 
 def words_arms() -> dict[str, Any]:
-    """oIoU of networks that were trained alike and differ in one switch: arm → split → seeds."""
-    arms: dict[str, Any] = {}
-    named = {
-        path.stem.removeprefix(ARM).rpartition("-seed"): path
+    """oIoU of networks that were trained alike and differ in one switch.
+
+    Arm → split → one number a seed, in percent; parameters, steps, seeds; and against the twister
+    of the same steps, where both have a seed's counts by sentence: split → mean difference, ends of
+    its interval over sentences, spread over seeds, pairs of runs.
+
+    Any number of files arm-NAME-seedN.json in figures/referring counts: add them, and run this.
+    """
+    reports = {
+        path.stem.removeprefix(ARM).rpartition("-seed")[::2]: _report(path)
         for path in FOLDER.glob(f"{ARM}*.json")
     }
-    named["twister-long", "-seed", "0"] = FOLDER / f"{READER}.json"  # the network that ships
-    for (name, _, _), path in sorted(named.items()):
-        own = arms.setdefault(name, {split: [] for split in SPLIT_LABELS})
-        report = _report(path)
+    reports["twister-long", "0"] = _report(FOLDER / f"{READER}.json")  # the network that ships
+    found: dict[str, dict[str, Any]] = {}
+    for name, seed in sorted(reports, key=_place):
+        report = reports[name, seed]
+        own = found.setdefault(name, {split: [] for split in SPLIT_LABELS} | {"seeds": []})
         for split in SPLIT_LABELS:
             own[split].append(report["splits"][split]["model"]["all"]["oIoU"])
+        own["seeds"].append(int(seed))
         facts = report["training"]
         own["parameters"], own["steps"] = facts["trained_parameters"], facts["steps"]
-    return arms
+    for name, own in found.items():
+        if name in (MINE, f"{MINE}-long"):
+            continue
+        against = f"{MINE}-long" if name.endswith("-long") else MINE
+        seeds = [str(seed) for seed in own["seeds"] if (against, str(seed)) in reports]
+        own["against"] = {
+            split: difference
+            for split in SPLIT_LABELS
+            if (difference := _difference(
+                [(reports[name, seed], reports[against, seed]) for seed in seeds], split))
+        }  # fmt: skip
+    return found
+
+
+def both_tasks() -> dict[str, dict[str, dict[str, list[float]]]]:
+    """One fusion, two tasks: label → "words" → split, and "pictures" → gap → a number a seed.
+
+    Words are heard by ReMamber-lite (oIoU); a support by HMNet-lite where the state is its only way
+    (mIoU); in percent.
+    """
+    arms, runs = words_arms(), load()
+    table: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for label, (words, state) in TASKS.items():
+        results = [r for r in runs.get(state, ()) if r.run.fold == 0]
+        table[label] = {
+            "words": {split: arms[words][split] for split in SPLIT_LABELS if words in arms},
+            "pictures": {
+                gap: values
+                for gap in gaps_of(runs)
+                if (values := [100 * m for r in results if (m := r.miou(gap)) is not None])
+            },
+        }
+    return table
+
+
+def _place(name: tuple[str, str]) -> tuple[bool, int, str, int]:
+    """Where an arm stands: trained longer last, otherwise as in `ARMS`, by seed."""
+    arm, seed = name
+    known = ARMS.index(arm) if arm in ARMS else len(ARMS)
+    return arm.endswith("-long"), known, arm, int(seed)
+
+
+def _difference(pairs: list[tuple[Any, Any]], split: str) -> dict[str, Any] | None:
+    """Of reports that all keep their sentences' counts; None where there is no such pair."""
+    counts = [
+        [unpack(report["splits"][split]["counts"]) for report in pair]
+        for pair in pairs
+        if all("counts" in report["splits"][split] for report in pair)
+    ]
+    if not counts:
+        return None
+    d = paired_oiou(*zip(*counts, strict=True))
+    return {"mean": 100 * d.mean, "low": 100 * d.low, "high": 100 * d.high,
+            "spread": d.spread and 100 * d.spread, "runs": d.runs}  # fmt: skip
 
 
 def _report(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hmnet_lite.scoring.intervals import paired_difference
+from hmnet_lite.scoring.intervals import paired_difference, paired_oiou
 from hmnet_lite.scoring.metrics import Scores
 
 
@@ -68,3 +68,18 @@ def test_what_cannot_be_compared_is_refused():
         paired_difference([drawn(0), drawn(0)], drawn(0))
     with pytest.raises(ValueError, match="level is 95"):
         paired_difference(drawn(0), drawn(0), level=95)
+
+
+def test_overall_iou_is_paired_sentence_by_sentence():
+    rng = np.random.default_rng(0)
+    union = rng.integers(100, 900, 300)
+    share = rng.uniform(0.2, 0.8, 300)
+    rows = [np.stack([((share + more) * union).astype(int), union], 1) for more in (0, 0.1, 0.12)]
+    found = paired_oiou(rows[1:], rows[:1] * 2)
+    oious = [table[:, 0].sum() / table[:, 1].sum() for table in rows]
+    assert found.mean == pytest.approx((oious[1] + oious[2]) / 2 - oious[0]) and found.runs == 2
+    assert found.spread == pytest.approx((oious[2] - oious[1]) / 2**0.5)
+    assert found.low < found.mean < found.high < found.low + 0.01  # what both share is gone
+    for ours, theirs, says in (([], [], "0 and 0 training runs"), (rows[:1], [rows[0][1:]], "299")):
+        with pytest.raises(ValueError, match=says):
+            paired_oiou(ours, theirs)

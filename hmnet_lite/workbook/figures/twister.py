@@ -144,7 +144,7 @@ def noun_maps(image: np.ndarray, maps: Mapping[str, np.ndarray]) -> Figure:
 
 @plt.rc_context(STYLE)
 def arm_points(arms: Mapping[str, Mapping[str, Sequence[float]]], mine: str) -> Figure:
-    """oIoU of arms trained alike, a mark a seed, on each split.
+    """oIoU of arms trained alike, a dot a seed and a bar at their mean, on each split.
 
     Args:
         arms: name → {split: one number a seed, in percent}.
@@ -157,7 +157,8 @@ def arm_points(arms: Mapping[str, Mapping[str, Sequence[float]]], mine: str) -> 
     for ax, (split, label) in zip(axes, SPLIT_LABELS.items(), strict=True):
         for line, (name, own) in enumerate(arms.items()):
             colour = BLUE if name.startswith(mine) else BLACK
-            ax.plot(own[split], [line] * len(own[split]), "o", color=colour)
+            ax.plot(own[split], [line] * len(own[split]), "o", color=colour, alpha=0.6)
+            ax.plot(np.mean(own[split]), line, "|", color=colour, markersize=14)
         ax.axvline(np.mean(arms[mine][split]), color=BLUE, linestyle=":", linewidth=1)
         ax.set(title=label, xlabel="oIoU (%)")
         ax.grid(axis="x")
