@@ -211,7 +211,7 @@ def _fewer_colours(image: Any, colours: int) -> bytes | None:
     return file.getvalue()
 
 
-def show(figure: Figure | Axes, caption: str, *, max_bytes: int = 40_000) -> None:
+def show(figure: Figure | Axes, caption: str, *, max_bytes: int = 50_000) -> None:
     """Display ``figure``, :func:`small`, in a notebook and close it, so that it shows once.
 
     Args:
