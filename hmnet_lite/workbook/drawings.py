@@ -17,6 +17,7 @@ from hmnet_lite.machine import Timeline
 from hmnet_lite.workbook.figures import (
     algorithms,
     attention,
+    diffusion,
     experiments,
     failures,
     maps,
@@ -267,6 +268,21 @@ def words_arms(numbers: Numbers) -> Figure:
 def words_costs(numbers: Numbers) -> Figure:
     """What a training step of each costs."""
     return twister.cost_lines(numbers["sides"], numbers["costs"])
+
+
+def diffews_beside_hmnet(numbers: Numbers) -> Figure:
+    """DiffewS, HMNet-lite and their mean on the same episodes, and how often both fail."""
+    return diffusion.beside(numbers["gaps"])
+
+
+def diffews_shots(numbers: Numbers) -> Figure:
+    """What three and five supports change."""
+    return diffusion.shot_points(numbers["shots"])
+
+
+def diffews_arms(numbers: Numbers) -> Figure:
+    """Arms that were trained briefly and alike."""
+    return diffusion.arm_points(numbers["arms"])
 
 
 def _of(ax: Any) -> Figure:

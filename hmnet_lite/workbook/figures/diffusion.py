@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hmnet_lite.workbook.figures.parts import BLACK, YELLOW, grid, outline, pale, picture
+from hmnet_lite.workbook.figures.parts import (
+    BLACK,
+    BLUE,
+    GAP_LABELS,
+    GREEN,
+    ORANGE,
+    SKY,
+    STYLE,
+    WIDTH,
+    YELLOW,
+    grid,
+    outline,
+    pale,
+    picture,
+)
 
 
 def pictures(named: Mapping[str, np.ndarray], *, columns: int | None = None) -> Figure:
@@ -71,3 +87,87 @@ def _heat(ax: Axes, weights: np.ndarray, size: Sequence[int], most: float) -> No
         shown, cmap="Purples", alpha=shown, vmin=0, vmax=1.2, interpolation="nearest",
         extent=(-0.5, size[1] - 0.5, size[0] - 0.5, -0.5),
     )  # fmt: skip
+
+
+@plt.rc_context(STYLE)
+def beside(gaps: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Two networks and their mean at the gaps; how often both fail, and how often by chance.
+
+    Args:
+        gaps: gap to what `measured_diffusion.beside` gives.
+    """
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(WIDTH, 3.2), layout="constrained", width_ratios=(3, 2)
+    )
+    looks = {"DiffewS": ORANGE, "HMNet-lite": BLUE, "mean of both": GREEN}
+    x = np.arange(len(gaps))
+    for turn, (name, colour) in enumerate(looks.items()):
+        values = [100 * told["mIoU"][name] for told in gaps.values()]
+        bars = left.bar(x + 0.27 * (turn - 1), values, 0.25, color=colour, label=name)
+        left.bar_label(bars, fmt="%.0f", fontsize=9)
+    best = [100 * told["mIoU"]["better of both"] for told in gaps.values()]
+    left.plot(x, best, "_", color=BLACK, markersize=46, label="better of both, told by the truth")
+    left.set(ylabel="mIoU (%)", ylim=(0, 108))
+    left.legend(loc="upper right", ncols=2, fontsize=9)
+    looks = {"both": ("both fail", SKY), "by chance": ("if neither knew of the other", "#bbbbbb")}
+    for turn, (key, (name, colour)) in enumerate(looks.items()):
+        values = [100 * told["together"][key] for told in gaps.values()]
+        bars = right.bar(x + 0.36 * (turn - 0.5), values, 0.34, color=colour, label=name)
+        right.bar_label(bars, fmt="%.0f", fontsize=9)
+    right.set(ylabel="share of episodes (%)", ylim=(0, 100))
+    right.legend(loc="upper left", fontsize=9)
+    for ax in (left, right):
+        ax.set_xticks(x, [GAP_LABELS[gap] for gap in gaps])
+    return figure
+
+
+@plt.rc_context(STYLE)
+def shot_points(shots: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """What more supports change against one, with intervals, a panel a gap.
+
+    Args:
+        shots: gap to how the supports are used to {"mIoU", "minus one shot": [mean, low, high]}.
+    """
+    figure, axes = plt.subplots(
+        1, len(shots), figsize=(WIDTH, 2.4), sharex=True, sharey=True, layout="constrained"
+    )
+    for ax, (gap, arms) in zip(axes, shots.items(), strict=True):
+        _differences(ax, {n: x["minus one shot"] for n, x in arms.items() if n != "1"})
+        one = 100 * arms["1"]["mIoU"]
+        ax.set(title=f"{GAP_LABELS[gap]}: {one:.1f} % with one", xlabel="mIoU minus one shot's")
+    axes[0].set_ylabel("supports")
+    return figure
+
+
+@plt.rc_context(STYLE)
+def arm_points(arms: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Arms against the first one, with intervals over episodes, a panel a gap.
+
+    Args:
+        arms: name to {"gaps": gap to {"mIoU": a value a seed, "minus the first": [mean, low,
+            high]}}.
+    """
+    first, *others = arms
+    gaps = arms[first]["gaps"]
+    figure, axes = plt.subplots(
+        1, len(gaps), figsize=(WIDTH, 1.2 + 0.3 * len(others)), sharex=True, sharey=True,
+        layout="constrained",
+    )  # fmt: skip
+    for ax, gap in zip(axes, gaps, strict=True):
+        _differences(ax, {name: arms[name]["gaps"][gap]["minus the first"] for name in others})
+        own = 100 * np.mean(arms[first]["gaps"][gap]["mIoU"])
+        ax.set(title=f"{GAP_LABELS[gap]}: {first} has {own:.1f} %", xlabel=f"mIoU minus {first}'s")
+    return figure
+
+
+def _differences(ax: Axes, found: Mapping[str, Sequence[float]]) -> None:
+    """[mean, low, high] in [-1, 1] each, one under another, around zero."""
+    values = 100 * np.array(list(found.values()))
+    y = np.arange(len(found))
+    ax.axvline(0, color=BLACK, linewidth=1)
+    ax.hlines(y, values[:, 1], values[:, 2], color=BLUE)
+    ax.plot(values[:, 0], y, "o", color=BLUE)
+    ax.set_yticks(y, list(found))
+    ax.set_ylim(len(found) - 0.5, -0.5)
+    ax.grid(visible=True, axis="x")
+    ax.grid(visible=False, axis="y")

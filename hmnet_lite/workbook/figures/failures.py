@@ -38,7 +38,7 @@ def kinds(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Figure:
     """Networks x gaps: which share of the answers is of which kind.
 
     Args:
-        counts: network to gap to kind to how many answers.
+        counts: network to gap, or to another name of the episodes, to kind to how many answers.
 
     Raises:
         ValueError: more kinds than colours.
@@ -46,8 +46,10 @@ def kinds(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Figure:
     names = list(next(iter(next(iter(counts.values())).values())))
     if len(names) > len(COLOURS):
         raise ValueError(f"{len(names)} kinds; there are colours for {len(COLOURS)}")
+    rows = len(next(iter(counts.values())))
+    size = WIDTH, 1.2 + 0.35 * rows
     figure, axes = plt.subplots(
-        1, len(counts), figsize=(WIDTH, 2.6), sharey=True, layout="constrained", squeeze=False
+        1, len(counts), figsize=size, sharey=True, layout="constrained", squeeze=False
     )
     for ax, (network, gaps) in zip(axes[0], counts.items(), strict=True):
         for y, found in enumerate(gaps.values()):
@@ -59,7 +61,7 @@ def kinds(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Figure:
                     ink = "white" if colour == BLUE else BLACK
                     middle = start + share / 2
                     ax.text(middle, y, f"{share:.0f}", ha="center", va="center", color=ink)
-        ax.set_yticks(range(len(gaps)), [GAP_LABELS[gap] for gap in gaps])
+        ax.set_yticks(range(len(gaps)), [GAP_LABELS.get(gap, gap) for gap in gaps])
         ax.set(title=network, xlabel="share of answers (%)", xlim=(0, 100))
         ax.grid(visible=False)
         ax.tick_params(axis="y", length=0)

@@ -28,3 +28,42 @@ def test_a_pixel_s_neighbours_are_laid_over_the_pictures(shots):
     mark = figure.axes[0].patches[-1]
     assert (mark.get_x(), mark.get_y(), mark.get_width()) == (15.5, 7.5, 8)
     assert len(png(figure)) < 100_000
+
+
+def side(ours, theirs):
+    scores = {"DiffewS": ours, "HMNet-lite": theirs, "mean of both": 0.6, "better of both": 0.8}
+    return {"mIoU": scores, "together": {"both": 0.25, "by chance": 0.125}}
+
+
+def test_two_networks_stand_beside_each_other():
+    figure = figures.beside({"same": side(0.5, 0.75), "held_out": side(0.25, 0.5)})
+    left, right = figure.axes
+    heights = [[bar.get_height() for bar in group] for group in left.containers]
+    assert heights == [[50, 25], [75, 50], [60, 60]]
+    assert list(left.lines[0].get_ydata()) == [80, 80]
+    assert [[bar.get_height() for bar in group] for group in right.containers] == [
+        [25, 25], [12.5, 12.5],
+    ]  # fmt: skip
+    assert [t.get_text() for t in right.get_xticklabels()] == ["same", "held-out"]
+
+
+def test_arms_are_drawn_against_the_first_with_their_interval():
+    gap = {"mIoU": [0.5, 0.6], "minus the first": [0.0, 0.0, 0.0]}
+    other = {"mIoU": [0.4], "minus the first": [-0.1, -0.2, 0.05]}
+    arms = {"kv": {"gaps": {"same": gap}}, "tokens": {"gaps": {"same": other}}}
+    arms = {name: {"gaps": x["gaps"] | {"cross": x["gaps"]["same"]}} for name, x in arms.items()}
+    axes = figures.arm_points(arms).axes
+    assert [t.get_text() for t in axes[0].get_yticklabels()] == ["tokens"]
+    for ax in axes:
+        assert "kv has 55.0 %" in ax.get_title()
+        (line,) = ax.collections[0].get_segments()
+        assert line[:, 0] == pytest.approx([-20, 5])
+        assert ax.lines[-1].get_xdata() == pytest.approx([-10])
+
+
+def test_shots_are_drawn_against_one():
+    one, five = ({"mIoU": 0.5, "minus one shot": x} for x in ([0, 0, 0], [0.1, 0.05, 0.15]))
+    figure = figures.shot_points({gap: {"1": one, "5": five} for gap in ("same", "cross")})
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["5"]
+    for ax in figure.axes:
+        assert ax.lines[-1].get_xdata() == pytest.approx([10])

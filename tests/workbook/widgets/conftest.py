@@ -9,6 +9,9 @@ import torch
 from hmnet_lite import HMNet, HMNetConfig
 from hmnet_lite.data import EmojiEpisodes
 from hmnet_lite.data.emoji.referring.dataset import EmojiReferring
+from hmnet_lite.models.diffews.config import DiffewSConfig
+from hmnet_lite.models.diffews.model import DiffewS
+from hmnet_lite.models.features import to_tensor
 from hmnet_lite.models.remamba.config import ReMamberConfig
 from hmnet_lite.models.remamba.model import ReMamber
 
@@ -58,6 +61,21 @@ def told():
     return [scene for scene in (scenes[i] for i in range(9)) if len(scene.sentences) == 2][:2]
 
 
+@pytest.fixture(scope="session")
+def drawing():
+    """A network that draws masks, and an episode of three supports at two gaps."""
+    torch.manual_seed(0)
+    model = DiffewS(DiffewSConfig(channels=8, blocks=(16, 32), heads=2, tokens=16)).eval()
+    shown = {
+        gap: EmojiEpisodes(0, "test", gap=gap, image_size=128, shots=3)[3]
+        for gap in ("same", "cross")
+    }
+    pictures = [to_tensor(x) for e in shown.values() for x in e.support_images]
+    with torch.no_grad():
+        model.autoencoder.fit(model.backbone(torch.stack(pictures)))
+    return model, shown
+
+
 def growing(episodes):
     """(episodes, runs, losses) of a training whose mask grows more certain."""
     watched = [
@@ -70,9 +88,10 @@ def growing(episodes):
 
 
 @pytest.fixture(scope="session")
-def live(networks, episodes, others, reader, told):
+def live(networks, episodes, others, reader, told, drawing):
     """Every live picture by its topic, small."""
     from hmnet_lite.workbook.widgets.attention import image_attention, sequence_attention
+    from hmnet_lite.workbook.widgets.diffusion import draw_the_mask
     from hmnet_lite.workbook.widgets.fused_pca import fusion_comparer
     from hmnet_lite.workbook.widgets.hidden import hidden_state, sequence_state
     from hmnet_lite.workbook.widgets.maps import walk_the_network
@@ -90,6 +109,7 @@ def live(networks, episodes, others, reader, told):
     matrices = {"scan": np.tril(np.arange(256.0).reshape(16, 16) - 99), "attention": np.eye(16)}
     return {
         "attention": image_attention(networks["state alone"], episodes["same"], hybrid=True),
+        "diffusion": draw_the_mask(*drawing, shots=(1, 3)),
         "rows": sequence_attention(matrices),
         "fused_pca": fusion_comparer(networks["state alone"], episodes),
         "hidden": hidden_state(networks["state alone"], episodes["held_out"]),

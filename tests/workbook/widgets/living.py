@@ -220,8 +220,44 @@ def say(page, data) -> list[float]:
     return times[1:]
 
 
+def draw(page, data) -> list[float]:
+    """Draw the mask: shots, the step that is shown, noise, another gap and threshold."""
+    widget = find(page, "Draw the mask")
+    gap, other = data["gaps"]
+    near = max(1, round(20 * data["level"])) / 20
+
+    def words(gap, shots, noise, step, threshold=near):
+        told = data["episodes"][gap]
+        light = told["noise"][noise]["shots"][shots]["light"]
+        found, mask = light > 255 * threshold, told["query"]["mask"] == 1
+        score = (found & mask).sum() / (found | mask).sum()
+        count = data["shots"][shots]
+        return (
+            f"{count} support{'s' * (count > 1)}, {100 * data['noise'][noise]:.0f} % noise, "
+            f"threshold {threshold:.2f}: IoU {percent(score)}. Shown: {data['steps'][step]}."
+        )
+
+    times = [says(widget, words(gap, 0, 0, 2))]
+    middle = widget.locator("canvas").nth(1)
+    before = middle.evaluate(PIXEL, [0.5, 0.5])
+    widget.get_by_label(data["steps"][0]).check()
+    times.append(says(widget, words(gap, 0, 0, 0)))
+    assert middle.evaluate(PIXEL, [0.5, 0.5]) != before
+    press(widget.get_by_label(data["steps"][0]), "ArrowRight")
+    times.append(says(widget, words(gap, 0, 0, 1)))
+    widget.get_by_role("group", name="shots").get_by_label(str(data["shots"][1])).check()
+    times.append(says(widget, words(gap, 1, 0, 1)))
+    press(widget.get_by_label("noise"), "End")
+    times.append(says(widget, words(gap, 1, len(data["noise"]) - 1, 1)))
+    widget.get_by_label(other).check()
+    press(widget.get_by_label("threshold"), *["ArrowRight"] * 25, "ArrowLeft")
+    times.append(says(widget, words(other, 1, len(data["noise"]) - 1, 1, 0.9)))
+    return times[1:]
+
+
 #: topic → what to do with it: (page, data) → milliseconds of its answers
 DRIVES: dict[str, Callable] = {
+    "diffusion": draw,
     "qim": inspect,
     "state": forget,
     "swap": swap,

@@ -1,0 +1,148 @@
+"""Test episodes as latents, encoded once: what every arm of a DiffewS is scored on.
+
+episodes = LatentEpisodes(Protocol(fold=0, gap="same", shots=5).build(), model)
+batch = episodes.batch(range(10))
+masks_of(model, light(model, batch.first(1)))       # one shot, as `model` would answer pictures
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hmnet_lite.models.diffews.masks import brightness, margin, shares, told_image
+from hmnet_lite.models.diffews.model import DiffewS
+from hmnet_lite.models.features import to_tensor
+from hmnet_lite.models.shards import Cache
+from hmnet_lite.scoring.metrics import Scores
+
+SHARD, FORMAT = 50, "1"
+_KEPT = ("query", "supports", "told", "inside", "picture", "masks", "class_id")
+
+
+@dataclass(frozen=True, eq=False)
+class LatentTest:
+    """Several test episodes. Latents are float32; shapes as in `DiffewS.generate`."""
+
+    query: Tensor
+    supports: Tensor
+    told: Tensor
+    inside: Tensor
+    pictures: Tensor  # (batch, 3, H/2, W/2) in [0, 1]: the queries
+    masks: np.ndarray  # (batch, H, W) uint8 of {0, 1}: the targets
+    objects: np.ndarray  # (batch, H, W) uint8 of {0, 1}: every object
+    class_ids: tuple[int, ...]
+
+    def first(self, shots: int) -> LatentTest:
+        """The same with the first supports alone."""
+        cut = {n: getattr(self, n)[:, :shots] for n in ("supports", "told", "inside")}
+        return replace(self, **cut)
+
+
+class LatentEpisodes:
+    """Test episodes as a model's latents, on disk, shard by shard.
+
+    Args:
+        episodes: an `EmojiEpisodes`.
+        model: whose encoder is asked, and whose injection says what is told of supports' masks.
+        progress: show a bar.
+    """
+
+    def __init__(self, episodes, model: DiffewS, *, progress: bool = True):
+        self.episodes, self.model = episodes, model
+        encoder = f"{getattr(model.backbone, 'fingerprint', '')} {model.autoencoder.digest}"
+        told = "rgb" if model.config.injection == "multiplication-rgb" else "white"
+        key = f"test latents {FORMAT} {episodes.fingerprint} {encoder} {told}"
+        self._cache = Cache(key, len(episodes), SHARD, self._encode, _KEPT, "episode")
+        self._cache.fill(1, progress)
+        self._shards: dict[int, dict[str, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self.episodes)
+
+    def batch(self, indices: Sequence[int]) -> LatentTest:
+        """Episodes by their index."""
+        rows: dict[str, list[Tensor]] = {name: [] for name in _KEPT}
+        for index in indices:
+            number, row = divmod(index, SHARD)
+            if number not in self._shards:
+                self._shards = {number: self._cache.read(self._cache.spans()[number])}
+            for name, values in self._shards[number].items():
+                rows[name].append(values[row])
+        x = {name: torch.stack(values) for name, values in rows.items()}
+        side = 2 * x["picture"].shape[-1]
+        bits = np.unpackbits(x["masks"].numpy(), axis=-1).reshape(len(indices), 2, side, side)
+        latents = (x[name].float() for name in ("query", "supports", "told", "inside"))
+        ids = tuple(x["class_id"].tolist())
+        return LatentTest(*latents, x["picture"].float() / 255, bits[:, 0], bits[:, 1], ids)
+
+    def batches(self, size: int = 10) -> Iterator[LatentTest]:
+        """All of them, in order."""
+        for start in range(0, len(self), size):
+            yield self.batch(range(start, min(start + size, len(self))))
+
+    @torch.inference_mode()
+    def _encode(self, start: int, stop: int) -> dict[str, Tensor]:
+        model, rows = self.model, {name: [] for name in _KEPT}
+        for index in range(start, stop):
+            episode = self.episodes[index]
+            query = to_tensor(episode.query_image)[None]
+            supports = torch.stack([to_tensor(x) for x in episode.support_images])
+            masks = torch.from_numpy(episode.support_masks)
+            latent = model.encode(query)
+            small = F.avg_pool2d(255 * query, 2)[0].round().to(torch.uint8)
+            known = np.stack([episode.query_mask == 1, episode.query_objects == 1])
+            found: dict[str, Any] = {
+                "query": latent[0].half(),
+                "supports": model.encode(supports).half(),
+                "told": model.encode(told_image(model.config.injection, supports, masks)).half(),
+                "inside": shares(masks[None], latent.shape[-2:])[0].half(),
+                "picture": small,
+                "masks": torch.from_numpy(np.packbits(known.reshape(2, -1), axis=-1)),
+                "class_id": torch.tensor(episode.class_id),
+            }
+            for name, value in found.items():
+                rows[name].append(value)
+        return {name: torch.stack(values) for name, values in rows.items()}
+
+
+@torch.inference_mode()
+def light(model: DiffewS, batch: LatentTest) -> Tensor:
+    """How bright the masks are that a model draws, (batch, H / shrink, W / shrink)."""
+    found = model.generate(batch.query, batch.supports, batch.told, batch.inside)
+    picture = model.decode(found)
+    seen = F.interpolate(batch.pictures, picture.shape[-2:], mode="area")
+    return brightness(model.config.mask_image, picture, seen)
+
+
+def masks_of(
+    model: DiffewS, drawn: Tensor, size: tuple[int, int], threshold: str = "", level: float = -1
+) -> np.ndarray:
+    """Masks at the size that is scored, (batch, H, W) bool.
+
+    Args:
+        model: whose threshold is taken where none is given.
+        drawn: what `light` gives.
+        size: (H, W).
+        threshold, level: see `DiffewSConfig`.
+    """
+    config = model.config
+    cut = margin(drawn, threshold or config.threshold, config.level if level < 0 else level)
+    whole = F.interpolate(cut[:, None], size, mode="bilinear", align_corners=False)
+    return (whole[:, 0] > 0).cpu().numpy()
+
+
+def score_latents(model: DiffewS, episodes: LatentEpisodes, size: int = 10) -> Scores:
+    """Score a model on episodes that its encoder made."""
+    scores = Scores()
+    for batch in episodes.batches(size):
+        masks = masks_of(model, light(model, batch), batch.masks.shape[-2:])
+        for found, truth, class_id in zip(masks, batch.masks, batch.class_ids, strict=True):
+            scores.update(found, truth, class_id)
+    return scores
