@@ -15,6 +15,8 @@ from hmnet_lite.maps import (
     patch_starts,
     reading_order,
     reading_times,
+    resize,
+    resize_by_products,
     to_sequences,
 )
 
@@ -80,3 +82,22 @@ def test_maps_smaller_than_the_ratio_are_refused(size, ratio):
 def test_reading_times_invert_an_order():
     order = np.array([2, 0, 3, 1])
     assert reading_times(order).tolist() == [1, 3, 0, 2]
+
+
+@pytest.mark.parametrize("size, other", [((8, 8), (2, 2)), ((3, 5), (7, 4)), ((4, 6), (1, 9)),
+                                         ((1, 3), (5, 5))])  # fmt: skip
+def test_resizing_by_products_is_resizing(size, other):
+    """Values, gradients and memory: what a GPU does, against what PyTorch does."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, *size).contiguous(memory_format=torch.channels_last).requires_grad_()
+    ours, plain = resize_by_products(x, *other), resize(x, *other)
+    torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-6)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    weight = torch.randn_like(plain)
+    grads = [torch.autograd.grad((y * weight).sum(), x)[0] for y in (ours, plain)]
+    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-6)
+    low = x.detach().bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        kept = resize_by_products(low.float(), *other)
+    assert kept.dtype == torch.float32, "mixed precision does not round a map on its way"
+    assert resize_by_products(low, *other).dtype == torch.bfloat16
