@@ -91,6 +91,17 @@ def scan_roofline(numbers: Numbers) -> Figure:
     return _of(algorithms.roofline(numbers["points"], numbers["exp_rate"], numbers["bandwidth"]))
 
 
+def gpu_blocks(numbers: Numbers) -> Figure:
+    """Fusing two maps on a GPU: hybrid Mamba three ways, and attention."""
+    lines = {
+        name: (list(map(int, found)), list(found.values()))
+        for name, found in numbers["milliseconds"].items()
+    }
+    return algorithms.log_lines(
+        {"milliseconds forward, batch 1": lines}, f"pixels of the map ({numbers['gpu']})"
+    )
+
+
 def receptive_fields(numbers: Numbers) -> Figure:
     """What the pixel in the centre sees, with one direction and with four."""
     fields = {name: np.array(field) for name, field in numbers.items()}

@@ -75,6 +75,7 @@ FIGURES = {
     "scan_matrix": Recipe("02_scan_algorithms", drawings.scan_matrix, numbers.scan_matrix),
     "scan_costs": Recipe("02_scan_algorithms", drawings.scan_costs),
     "scan_roofline": Recipe("02_scan_algorithms", drawings.scan_roofline),
+    "gpu_blocks": Recipe("02_scan_algorithms", drawings.gpu_blocks, numbers.gpu_blocks),
     "receptive_fields": Recipe("03_scanning_images", drawings.receptive_fields),
     "attention_or_scan": Recipe("03_scanning_images", drawings.attention_or_scan),
     "forgetting": Recipe("04_cross_mamba", drawings.forgetting),

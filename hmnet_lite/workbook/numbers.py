@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +13,16 @@ from hmnet_lite.data import EmojiEpisodes
 from hmnet_lite.data.emoji.protocol import GAPS
 from hmnet_lite.maps import reading_order
 from hmnet_lite.scan.selective import selective_scan
+
+GPU = Path(__file__).resolve().parents[2] / "figures" / "gpu"
+#: names in the file of a GPU's blocks → what figures call them
+ON_GPU = {
+    "literal/mamba_ssm": "as published, mamba-ssm's kernel",
+    "literal/triton": "as published, our kernel then",
+    "sequences/triton": "affine recap, our kernel then",
+    "sdpa fp32 512ch": "attention, float32",
+    "sdpa bf16 512ch": "attention, bfloat16",
+}
 
 
 def readme() -> dict[str, Any]:
@@ -47,3 +59,15 @@ def reading_orders(side: int = 16, recap_ratio: int = 4) -> dict[str, Any]:
     orders = reading_order(side, side, recap_ratio).numpy()
     where = {"fold": 0, "gap": "cross", "index": 3}
     return where | {"side": side, "recap_ratio": recap_ratio, "orders": orders}
+
+
+def gpu_blocks() -> dict[str, Any]:
+    """Way of fusing to its cost on one GPU: pixels of the map to milliseconds forward, batch 1."""
+    measured = json.loads((GPU / "h100_blocks.json").read_text(encoding="utf-8"))
+    lines: dict[str, Any] = {words: {} for words in ON_GPU.values()}
+    for case, found in measured.items():
+        side, batch = map(int, case.split("x"))
+        for name, words in ON_GPU.items():
+            if batch == 1 and name in found:
+                lines[words][str(side * side)] = found[name]["fwd"]
+    return {"gpu": "NVIDIA H100", "milliseconds": lines}

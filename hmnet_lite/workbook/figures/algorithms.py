@@ -132,7 +132,8 @@ def log_lines(
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
-    figure.legend(handles.values(), handles, loc="outside upper center", ncols=min(len(names), 5))
+    columns = min(len(names), 5 if len("".join(names)) < 70 else 3)  # long names need the room
+    figure.legend(handles.values(), handles, loc="outside upper center", ncols=columns)
     return figure
 
 
