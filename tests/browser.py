@@ -9,7 +9,7 @@
 
 `start_lab` starts one JupyterLab and one Chromium for all tests of a module; every notebook has a
 window and a kernel of its own. Without a Chromium the tests skip and say so. While Chromium is
-held open no other event loop can run, so all such tests live in one module.
+held open no other event loop can run, so a module has one for all of its tests, or one for each.
 """
 
 import contextlib
@@ -149,17 +149,24 @@ def start_lab(folder: Path) -> Iterator[Lab]:
     Args:
         folder: an empty folder; notebooks lie in its `notebooks/`.
     """
+    (folder / "notebooks").mkdir()
+    with start_chromium() as chromium, _jupyterlab(folder) as (address, token):
+        yield Lab(chromium, folder, address, token)
+
+
+@contextlib.contextmanager
+def start_chromium() -> Iterator:
+    """A Chromium, Playwright's; skips where there is none."""
     browser = find_browser()
     if not browser:
         pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)} is installed")
     from playwright.sync_api import sync_playwright
 
-    (folder / "notebooks").mkdir()
     sandbox = [] if os.geteuid() else ["--no-sandbox"]  # root cannot have Chromium's sandbox
-    with _jupyterlab(folder) as (address, token), sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=[*QUIET, *sandbox])
         try:
-            yield Lab(chromium, folder, address, token)
+            yield chromium
         finally:
             chromium.close()
 

@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 
+from book_pages import contents, gallery, reference
 from notebooks import EXECUTED, ROOT, in_order
 
 SETTINGS = ROOT / "book"
 SOURCE = ROOT / "build" / "book-source"
 BOOK = ROOT / "build" / "book"
+PACKAGE = ROOT / "hmnet_lite"
 LOG = ROOT / "build" / "book.log"
 LINK = re.compile(r"\]\(([^)\s#:]+)(?:#[^)\s]*)?\)|(?:src|href)=\"([^\":#]+)\"")
 
@@ -37,27 +40,51 @@ def gather(source: Path = SOURCE) -> str:
     shutil.copytree(SETTINGS, source, ignore=shutil.ignore_patterns("__pycache__"))
     pages = in_order(EXECUTED)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    texts = [readme]
     _copy_linked(readme, ROOT, source)
     for page in pages:
         target = source / "notebooks" / page.relative_to(EXECUTED)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(page, target)
         cells = nbformat.read(page, as_version=4).cells
+        texts += [cell.source for cell in cells]
         text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
         _copy_linked(text, ROOT / "notebooks" / page.relative_to(EXECUTED).parent, source)
-    for caption in ("Notebooks", "Solutions"):
-        entries = [
-            f"notebooks/{page.relative_to(EXECUTED).with_suffix('')}"
-            for page in pages
-            if ("solutions" in page.parts) == (caption == "Solutions")
-        ]
+    names = [f"notebooks/{page.relative_to(EXECUTED).with_suffix('')}" for page in pages]
+    solutions = [name for name in names if name.startswith("notebooks/solutions")]
+    caption_entries = {
+        "Notebooks": [name for name in names if name not in solutions],
+        "Look up": _lay_out_pages(readme, texts, source),
+        "Solutions": solutions,
+    }
+    for caption, entries in caption_entries.items():
         if entries:
             readme += TABLE_OF_CONTENTS.format(caption=caption, entries="\n".join(entries))
     (source / "index.md").write_text(readme, encoding="utf-8")
     digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.read_bytes())  # the reference is read from it
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         digest.update(str(path.relative_to(source)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def _lay_out_pages(readme: str, texts: list[str], source: Path) -> list[str]:
+    """Write the gallery and the reference; returns what the reader may look up, as page names."""
+    looked_up = [f"notebooks/{page.stem}" for page in sorted((ROOT / "notebooks").glob("*.md"))]
+    for page in looked_up:
+        shutil.copy(ROOT / f"{page}.md", source / f"{page}.md")
+    (source / "figures").mkdir(exist_ok=True)
+    for picture in (ROOT / "figures").glob("*.png"):
+        webp = source / "figures" / f"{picture.stem}.webp"
+        Image.open(picture).convert("RGB").save(webp, quality=85)  # half the bytes
+    text = gallery(ROOT / "figures", EXECUTED, readme)
+    (source / "gallery.md").write_text(text, encoding="utf-8")
+    rooms = reference(PACKAGE, texts)
+    (source / "api").mkdir()
+    for name, text in (rooms | {"index": contents(rooms)}).items():
+        (source / "api" / f"{name}.rst").write_text(text, encoding="utf-8")
+    return [*looked_up, "gallery", "api/index"]
 
 
 def _copy_linked(text: str, folder: Path, source: Path) -> None:

@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from tests.browser import start_chromium
 from tools import notebooks
 
 pytest.importorskip("myst_nb", reason="needs the book extra")
@@ -36,7 +37,7 @@ def tools(monkeypatch):
     import book
 
     yield book, mathml
-    for name in ("book", "mathml", "notebooks"):
+    for name in ("book", "book_check", "book_pages", "mathml", "notebooks"):
         sys.modules.pop(name, None)
 
 
@@ -85,15 +86,41 @@ def test_every_picture_of_a_notebook_has_an_alternative_text(path):
                     assert len(alt.split()) >= 4, cell.source[:100]
 
 
-@pytest.mark.slow
-def test_pages_have_formulas_links_texts_and_need_no_network(tools, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "body, fault",
+    [
+        ('<a href="two.html">', "leads to two.html, which is not there"),
+        ('<a href="#two">', "leads to #two, a place that is not there"),
+        ('<img src="one.html">', "no alternative text"),
+        ("<math><mi>\\\\alpha</mi></math>", "a formula shows"),
+        ('<script src="https://example.org/a.js">', "fetches https://example.org/a.js"),
+    ],
+)
+def test_the_crawl_tells_what_is_wrong_with_a_page(tools, tmp_path, body, fault):
+    import book_check
+
+    good = '<a href="one.html#here" id="here">here</a> & <math><mi>&amp;#x3b1;</mi></math>'
+    (tmp_path / "one.html").write_text(good.replace("&amp;#x3b1;", "α"))
+    assert book_check.faults(tmp_path) == []
+    (tmp_path / "one.html").write_text(body)
+    (found,) = book_check.faults(tmp_path)
+    assert fault in found and found.startswith("one.html: ")
+
+
+@pytest.fixture
+def made(tools, tmp_path, monkeypatch):
+    """A small book."""
     book, _ = tools
-    text = f"# One\n\n$${ALIGNED}$$\n\n[two](01_b.ipynb), [files](../hmnet_lite/files.py)"
+    text = (
+        f"# One\n\n$${ALIGNED}$$\n\n[two](01_b.ipynb), [files](../hmnet_lite/files.py), "
+        "[the scan](../hmnet_lite/scan/selective.py), [words](glossary.md)"
+    )
     alt = {"image/png": {"alt": "a pixel of no colour"}}
     picture = new_output("display_data", {"image/png": PIXEL}, metadata=alt)
+    drawn = new_code_cell('show(figure("recap"), "…")\n' + "x = 1  # wide\n", outputs=[picture])
     pages = {
-        "00_a": [new_markdown_cell(text), new_code_cell("1", outputs=[picture])],
-        "01_b": [new_markdown_cell("# Two")],
+        "00_a": [new_markdown_cell(text), drawn],
+        "01_b": [new_markdown_cell("# Two\n\nA word that is found: recapped.")],
         "solutions/00_a": [new_markdown_cell("# Solution")],
     }
     executed = tmp_path / "executed"
@@ -106,21 +133,61 @@ def test_pages_have_formulas_links_texts_and_need_no_network(tools, tmp_path, mo
     source, made = tmp_path / "book-source", tmp_path / "book"
     assert book.gather(source) == book.gather(source)
     assert book.render(source, made) == 0, (tmp_path / "log").read_text()
+    return made
 
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_a_book_is_whole_and_alive_without_a_network(made):
     page = (made / "notebooks" / "00_a.html").read_text()
     assert page.count("<mtr>") == 2
-    assert 'alt="a pixel of no colour"' in page
+    assert 'alt="a pixel of no colour"' in page and 'class="full-size' in page
     assert 'href="01_b.html"' in page and 'href="solutions/00_a.html"' in page
-    (code,) = re.findall(r'href="\.\./(_downloads/[^"]+/files\.py)"', page)
-    assert (made / code).is_file()
+    assert 'href="../_modules/hmnet_lite/files.html"' in page  # shown, not downloaded
+    assert "def write_bytes" in strip_tags((made / "_modules/hmnet_lite/files.html").read_text())
+    gallery = (made / "gallery.html").read_text()
+    assert 'href="notebooks/00_a.html#one"' in gallery and "a pixel of no colour" in gallery
+    assert "make figures ARGS=recap" in strip_tags(gallery)
+    scan = strip_tags((made / "api" / "hmnet_lite.scan.html").read_text())
+    assert "(batch, channels, length) step size." in scan and "_warned" not in scan
     assert "Hybrid Mamba" in (made / "index.html").read_text()
+
+    import book_check
+
+    # of the notebooks that README and the gallery lead to, this book has none
+    found = book_check.faults(made)
+    assert [x for x in found if not x.startswith(("index.html: ", "gallery.html: "))] == []
+
     from fontTools.ttLib import TTFont
 
     font = TTFont(made / "_static" / "STIXTwoMath-Regular.ttf")
     assert {ord("Δ"), 0x1D6E5, 0x210E, ord("=")} <= set(font.getBestCmap()) and "MATH" in font
     assert (made / "_static" / "STIXTwoMath-Regular.ttf").stat().st_size < 500_000
-    options = (made / "_static" / "documentation_options.js").read_text()
-    assert "SHOW_SEARCH_SUMMARY: false" in options  # a local page may not fetch another
-    fetched = re.compile(r'<(?:script|img|iframe)[^>]+src="(?:https?:)?//|<link[^>]+href="http')
-    for html in made.rglob("*.html"):
-        assert not fetched.search(html.read_text()), html.name
+    read_in_a_browser(made)
+
+
+def strip_tags(text):
+    return re.sub(r"<[^>]*>", "", text)
+
+
+def read_in_a_browser(made):
+    """Search and copy from a file, at a desk and on a telephone; nothing else is asked for."""
+    errors, asked = [], []
+    with start_chromium() as chromium:
+        window = chromium.new_context(viewport={"width": 390, "height": 800})
+        window.grant_permissions(["clipboard-read", "clipboard-write"])
+        page = window.new_page()
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((made / "search.html").as_uri() + "?q=recapped")
+        page.get_by_role("link", name="Two").first.wait_for()
+        for name in ("index", "gallery", "api/hmnet_lite.scan", "notebooks/00_a"):
+            page.goto((made / f"{name}.html").as_uri())
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= 390, f"{name} is {wide} pixels wide on a telephone of 390"
+        page.get_by_role("button", name="copy").click()
+        page.get_by_role("button", name="copied").wait_for()
+        copied = page.evaluate("() => navigator.clipboard.readText()")
+        assert copied == 'show(figure("recap"), "…")\nx = 1  # wide'
+    assert errors == [] and all(url.startswith(("file:", "data:")) for url in asked)

@@ -14,18 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from hmnet_lite.scan.tree import tree_joins
-from hmnet_lite.workbook.figures.parts import (
-    BLACK,
-    BLUE,
-    CYCLE,
-    DASHES,
-    MARKERS,
-    ORANGE,
-    SIGNED,
-    STYLE,
-    VERMILLION,
-    WIDTH,
-)
+from hmnet_lite.workbook.figures.palette import BLACK, BLUE, ORANGE, SIGNED, VERMILLION, colours
+from hmnet_lite.workbook.figures.parts import DASHES, MARKERS, STYLE, WIDTH
 
 FIGURE_SPACE = "\u2007"  # as wide as a digit: films are equally wide whatever their numbers
 
@@ -115,6 +105,7 @@ def log_lines(
         xlabels: ticks and their texts, if not the numbers themselves.
     """
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    shades = colours(names)
     figure, axes = plt.subplots(
         1, len(panels), figsize=(WIDTH, 4.0), layout="constrained", squeeze=False
     )
@@ -123,7 +114,7 @@ def log_lines(
         for name, (x, y) in lines.items():
             turn = names.index(name)
             (handles[name],) = ax.plot(
-                x, y, DASHES[turn % len(DASHES)], color=CYCLE[turn % len(CYCLE)],
+                x, y, DASHES[turn % len(DASHES)], color=shades[name],
                 marker=MARKERS[turn % len(MARKERS)], markersize=6, label=name,
             )  # fmt: skip
         ticks = sorted({value for x, _ in lines.values() for value in x})
@@ -177,10 +168,10 @@ def state_film(
         axes[name].set_ylim(1.1 * low, 1.1 * values.max())
     largest = np.abs(states).max()
     scales = {"decay": (decay, "viridis", 0, 1), "h": (states, SIGNED, -largest, largest)}
-    for name, (values, colours, low, high) in scales.items():
+    for name, (values, cmap, low, high) in scales.items():
         seen = np.where(x[:, None] <= shown, values, np.nan)
         picture = axes[name].imshow(
-            seen.T, cmap=colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest",
+            seen.T, cmap=cmap, vmin=low, vmax=high, aspect="auto", interpolation="nearest",
             extent=(0.5, length + 0.5, size + 0.5, 0.5),
         )  # fmt: skip
         bar = figure.colorbar(picture, ax=axes[name], pad=0.01, aspect=8)
@@ -231,8 +222,9 @@ def roofline(
     x = np.geomspace(sides.min() / 3, sides.max() * 6, 200)
     ax.fill_between(x, np.minimum(exp_rate, x * bandwidth), color="0.93", linewidth=0)
     ax.plot(x, np.minimum(exp_rate, x * bandwidth), color=BLACK, label="roof of this machine")
+    shades = colours(points)
     for turn, (name, (x_, y_)) in enumerate(points.items()):
-        ax.plot(x_, y_, MARKERS[turn % len(MARKERS)], color=CYCLE[turn % len(CYCLE)], markersize=11,
+        ax.plot(x_, y_, MARKERS[turn % len(MARKERS)], color=shades[name], markersize=11,
                 markeredgecolor="white", linestyle="none", label=name)  # fmt: skip
     ax.set(xscale="log", yscale="log", xlim=(x[0], x[-1]), xlabel="state updates per byte moved",
            ylabel="state updates per second")  # fmt: skip

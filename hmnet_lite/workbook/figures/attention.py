@@ -11,8 +11,8 @@ from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hmnet_lite.workbook.figures.parts import BLACK, STYLE, WIDTH, YELLOW, pale, picture
-from hmnet_lite.workbook.figures.state import QUERY_COLOUR, SUPPORT_COLOUR
+from hmnet_lite.workbook.figures.palette import BLACK, QUERY, QUERY_INK, SUPPORT, YELLOW
+from hmnet_lite.workbook.figures.parts import STYLE, WIDTH, pale, picture
 
 
 @plt.rc_context(STYLE)
@@ -55,7 +55,7 @@ def heard_table(
             maps[1][pixel] = 0  # a pixel hears itself the loudest; that would drown the rest
             loudest = max(m.max() for m in maps) or 1
             for ax, image, loud, colour in zip(
-                line[2 * turn :], images, maps, (SUPPORT_COLOUR, QUERY_COLOUR), strict=False
+                line[2 * turn :], images, maps, (SUPPORT, QUERY), strict=False
             ):
                 grey = np.asarray(image, float).mean(-1, keepdims=True)
                 picture(ax, np.broadcast_to(pale(grey, 0.35), image.shape), "")
@@ -71,8 +71,8 @@ def heard_table(
                     facecolor=YELLOW, edgecolor=BLACK, linewidth=1.2,
                 )
             )  # fmt: skip
-            line[2 * turn].set_title(f"{100 * share:.0f} %", fontsize=10, color=SUPPORT_COLOUR)
-            line[2 * turn + 1].set_title(f"{100 - 100 * share:.0f} %", fontsize=10, color="#9a6a00")
+            line[2 * turn].set_title(f"{100 * share:.0f} %", fontsize=10, color=SUPPORT)
+            line[2 * turn + 1].set_title(f"{100 - 100 * share:.0f} %", fontsize=10, color=QUERY_INK)
         where = dict(transform=line[0].transAxes, ha="center", va="center", in_layout=False)
         line[0].text(-0.12, 0.5, name, rotation=90, **where)
     for turn, name in enumerate(columns):

@@ -11,21 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hmnet_lite.workbook.figures.parts import (
-    BLACK,
-    BLUE,
-    GAP_LABELS,
-    GREEN,
-    ORANGE,
-    SKY,
-    STYLE,
-    WIDTH,
-    YELLOW,
-    grid,
-    outline,
-    pale,
-    picture,
-)
+from hmnet_lite.workbook.figures.palette import BLACK, BLUE, GREEN, ORANGE, SKY, YELLOW
+from hmnet_lite.workbook.figures.parts import GAP_LABELS, STYLE, WIDTH, grid, outline, pale, picture
 
 
 def pictures(named: Mapping[str, np.ndarray], *, columns: int | None = None) -> Figure:

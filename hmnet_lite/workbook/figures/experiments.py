@@ -10,15 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hmnet_lite.workbook.figures.parts import (
-    BLACK,
-    BLUE,
-    GAP_LABELS,
-    ORANGE,
-    STYLE,
-    VERMILLION,
-    WIDTH,
-)
+from hmnet_lite.workbook.figures.palette import BLACK, BLUE, ORANGE, VERMILLION
+from hmnet_lite.workbook.figures.parts import GAP_LABELS, STYLE, WIDTH
 
 #: what the mixer was shown → colour, marker, words
 LOOKS = {

@@ -10,25 +10,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hmnet_lite.workbook.figures.parts import (
+from hmnet_lite.workbook.figures.palette import (
     BLACK,
     BLUE,
-    GAP_LABELS,
-    ORANGE,
-    SKY,
-    STYLE,
-    VERMILLION,
-    WIDTH,
-    YELLOW,
-    outline,
-    picture,
-)
-from hmnet_lite.workbook.figures.task import (
     FALSE_ALARM,
     HIT,
     MISSED,
-    paint_prediction,
+    ORANGE,
+    SKY,
+    VERMILLION,
+    YELLOW,
 )
+from hmnet_lite.workbook.figures.parts import GAP_LABELS, STYLE, WIDTH, outline, picture
+from hmnet_lite.workbook.figures.task import paint_prediction
 
 COLOURS = (BLUE, YELLOW, VERMILLION, ORANGE, SKY)  # of the kinds, in their order
 

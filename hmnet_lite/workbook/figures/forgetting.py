@@ -13,11 +13,12 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from hmnet_lite.workbook.figures.parts import BLACK, MARKERS, PURPLE, STYLE, WIDTH
-from hmnet_lite.workbook.figures.state import BAND, QUERY_COLOUR, SUPPORT_COLOUR
+from hmnet_lite.workbook.figures.palette import BLACK, PURPLE, QUERY, SUPPORT
+from hmnet_lite.workbook.figures.parts import MARKERS, STYLE, WIDTH
+from hmnet_lite.workbook.figures.state import BAND
 
-READ = {True: ("after the support", SUPPORT_COLOUR, "o"),
-        False: ("after a query patch", QUERY_COLOUR, "s")}  # fmt: skip
+READ = {True: ("after the support", SUPPORT, "o"),
+        False: ("after a query patch", QUERY, "s")}  # fmt: skip
 
 
 def bands(values: np.ndarray) -> np.ndarray:

@@ -9,14 +9,13 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from hmnet_lite.workbook.figures.palette import BG, FG, SUPPORT
 from hmnet_lite.workbook.figures.parts import STYLE, WIDTH, outline
-from hmnet_lite.workbook.figures.similarity import PART_COLOURS
-from hmnet_lite.workbook.figures.state import SUPPORT_COLOUR
 
 CLOUDS = {
-    "query BG": (PART_COLOURS["BG"], "s"),
-    "query FG": (PART_COLOURS["FG"], "o"),
-    "support FG": (SUPPORT_COLOUR, "X"),
+    "query BG": (BG, "s"),
+    "query FG": (FG, "o"),
+    "support FG": (SUPPORT, "X"),
 }
 
 

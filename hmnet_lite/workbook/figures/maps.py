@@ -9,16 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from hmnet_lite.workbook.figures.parts import BLACK, BLUE, ORANGE, STYLE, WIDTH
+from hmnet_lite.workbook.figures.palette import BLACK, BLUE, COMPUTED, FROZEN, ORANGE, TRAINED
+from hmnet_lite.workbook.figures.parts import STYLE, WIDTH
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float, str, str]  # left, bottom, width, height, text, kind
 
 LOOKS = {
     "given": dict(facecolor="white", edgecolor="0.4"),
-    "frozen": dict(facecolor="#d9d9d9", edgecolor="0.4"),
-    "computed": dict(facecolor="#fbe6c0", edgecolor=ORANGE),
-    "trained": dict(facecolor="#cfe3f1", edgecolor=BLUE),
+    "frozen": dict(facecolor=FROZEN, edgecolor="0.4"),
+    "computed": dict(facecolor=COMPUTED, edgecolor=ORANGE),
+    "trained": dict(facecolor=TRAINED, edgecolor=BLUE),
 }
 MEANING = {
     "given": "given",

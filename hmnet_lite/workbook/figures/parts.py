@@ -1,16 +1,10 @@
-"""What all figures share: colours, type sizes, grids of pictures, outlines, small PNG files.
-
-Colours are those of Okabe and Ito ("Color Universal Design", 2008), which people of all kinds of
-colour vision tell apart; nothing is told by colour alone where lines or bars meet.
-"""
+"""What figures share beside `palette`: type sizes, grids of pictures, outlines, small files."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +16,10 @@ from matplotlib.patheffects import withStroke
 
 from hmnet_lite.data.episode import IGNORE
 from hmnet_lite.files import write_bytes
+from hmnet_lite.workbook.figures.palette import BLACK, GREYS, YELLOW
 
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-#: for methods and curves, in this order; neighbours differ in lightness, too
-CYCLE = (BLUE, ORANGE, GREEN, SKY, VERMILLION, BLACK, PURPLE)
-#: what a name speaks of keeps its colour in every figure; the first that the name holds counts
-KEPT = {
-    "without Mamba": ORANGE, "HMNet-lite": BLUE, "prior": GREEN,
-    "ZOH": BLUE, "zero-order hold": BLUE, "Euler": VERMILLION, "ΔB": ORANGE,
-}  # fmt: skip
 DASHES = ("-", "--", ":", "-.")
 MARKERS = "os^Dvp*"
-SIGNED = "PuOr_r"  # purple below zero, white at zero, orange above: for every kind of colour vision
 
 #: how the four traversals are called under pictures, in the order of `maps.reading_order`
 DIRECTION_NAMES = ("→ by rows", "↓ by columns", "← rows backwards", "↑ columns backwards")
@@ -51,7 +36,7 @@ STYLE = {
     "axes.axisbelow": True,
     "axes.grid": True,
     "axes.grid.axis": "y",
-    "grid.color": "#dddddd",
+    "grid.color": GREYS[2],
     "legend.frameon": False,
     "lines.linewidth": 2,
 }
@@ -102,15 +87,6 @@ def outline(ax: Axes, mask: np.ndarray) -> None:
 def pale(image: np.ndarray, strength: float = 0.5) -> np.ndarray:
     """Nearer to white, so that lines on it are seen: uint8, of the image's shape."""
     return (255 - strength * (255 - np.asarray(image, float))).round().astype(np.uint8)
-
-
-def colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name: its own (`KEPT`), or the next of `CYCLE` that nobody has."""
-    names = list(names)
-    own = {name: next((c for word, c in KEPT.items() if word in name), None) for name in names}
-    free = [colour for colour in CYCLE if colour not in own.values()] or list(CYCLE)
-    others = cycle(free)
-    return {name: colour or next(others) for name, colour in own.items()}
 
 
 def joined(*words: str) -> str:

@@ -12,19 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hmnet_lite.machine import Timeline
-from hmnet_lite.workbook.figures.parts import (
-    BLACK,
-    BLUE,
-    CYCLE,
-    GREEN,
-    ORANGE,
-    SKY,
-    STYLE,
-    VERMILLION,
-    WIDTH,
-    outline,
-    picture,
-)
+from hmnet_lite.workbook.figures.palette import BLACK, BLUE, CYCLE, GREEN, ORANGE, SKY, VERMILLION
+from hmnet_lite.workbook.figures.parts import STYLE, WIDTH, outline, picture
 
 
 @plt.rc_context(STYLE)

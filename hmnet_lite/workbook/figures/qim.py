@@ -6,7 +6,8 @@ blue and the query orange, as in `state`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,29 +17,34 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from hmnet_lite.workbook.figures.parts import (
+from hmnet_lite.workbook.figures.palette import (
     BLACK,
     BLUE,
-    CYCLE,
+    OWN,
+    QUERY,
+    REST,
+    SIGNED,
+    SUPPORT,
+    VERMILLION,
+    YELLOW,
+    colours,
+)
+from hmnet_lite.workbook.figures.parts import (
     DASHES,
     GAP_LABELS,
     MARKERS,
-    ORANGE,
-    SIGNED,
     STYLE,
-    VERMILLION,
     WIDTH,
-    YELLOW,
     pale,
     picture,
 )
 
 #: who writes into an output, in the order of bars: colour and hatch
 WRITERS = {
-    "support": (BLUE, ""),
-    "own pixel": (YELLOW, ""),
-    "other query FG": (ORANGE, "//"),
-    "query BG": ("#dddddd", ".."),
+    "support": (SUPPORT, ""),
+    "own pixel": (OWN, ""),
+    "other query FG": (QUERY, "//"),
+    "query BG": (REST, ".."),
 }
 
 
@@ -65,6 +71,7 @@ def dial_panels(
         1, len(panels), figsize=(WIDTH, 3.5), sharey=True, layout="constrained", squeeze=False
     )
     for ax, (title, curves) in zip(axes[0], panels.items(), strict=True):
+        looks = _looks(curves)
         for turn, (name, values) in enumerate(curves.items()):
             if len(values) != len(gaps):
                 raise ValueError(
@@ -74,7 +81,7 @@ def dial_panels(
             mean = np.array([np.mean(v) for v in values])
             error = [1.96 * np.std(v, ddof=1) / np.sqrt(len(v)) for v in values]
             x = np.arange(len(gaps)) + 0.04 * (turn - (len(curves) - 1) / 2)
-            ax.errorbar(x, mean, error, **_look(turn), capsize=3, label=name)
+            ax.errorbar(x, mean, error, **looks[name], capsize=3, label=name)
         ax.set_xticks(range(len(gaps)), [GAP_LABELS.get(gap, gap) for gap in gaps])
         ax.set_title(title)
         ax.margins(x=0.08)
@@ -113,7 +120,7 @@ def writer_bars(rows: Mapping[str, Mapping[str, float]], *, ax: Axes | None = No
             if value >= 5:
                 ax.text(
                     start + value / 2, bar.get_y() + 0.35, f"{value:.0f}", ha="center", va="center",
-                    fontsize=9, color="white" if colour == BLUE else BLACK,
+                    fontsize=9, color="white" if colour == SUPPORT else BLACK,
                     bbox=dict(facecolor=colour, edgecolor="none", pad=1) if hatch else None,
                 )  # fmt: skip
         left = left + width
@@ -205,9 +212,10 @@ def stage_lines(
         1, len(panels), figsize=(WIDTH, 3.4), sharey=True, layout="constrained", squeeze=False
     )
     for ax, (title, networks) in zip(axes[0], panels.items(), strict=True):
-        for turn, (name, values) in enumerate(networks.items()):
+        looks = _looks(networks)
+        for name, values in networks.items():
             values = np.asarray(values, float)
-            ax.plot(range(len(stages)), values - values[0], **_look(turn), label=name)
+            ax.plot(range(len(stages)), values - values[0], **looks[name], label=name)
         ax.axhline(0, color="0.5", linewidth=0.8, zorder=0)
         ax.set_xticks(range(len(stages)), stages)
         ax.set_title(title)
@@ -245,13 +253,13 @@ def who_is_heard(
     others = maps[1].copy()
     others[pixel] = 0  # a pixel hears itself the loudest; that would drown the rest
     loudest = max(maps[0].max(), others.max()) or 1
-    colours = (BLUE, ORANGE)
+    both = (SUPPORT, QUERY)
     titles = (
         "the support, as loud as it is heard",
         "the query, likewise; framed: the chosen pixel",
     )
     for ax, image, loud, colour, title in zip(
-        axes, images, (maps[0], others), colours, titles, strict=True
+        axes, images, (maps[0], others), both, titles, strict=True
     ):
         grey = np.asarray(image, float).mean(-1, keepdims=True)
         picture(ax, np.broadcast_to(pale(grey, 0.45), image.shape), title)
@@ -271,10 +279,11 @@ def who_is_heard(
     return figure
 
 
-def _look(turn: int) -> dict:
-    """Colour, dash and mark of a panel's curve number `turn`."""
-    return dict(
-        color=CYCLE[turn % len(CYCLE)],
-        linestyle=DASHES[turn % len(DASHES)],
-        marker=MARKERS[turn % len(MARKERS)],
-    )
+def _looks(names: Iterable[str]) -> dict[str, dict]:
+    """Colour, dash and mark of each of a panel's curves."""
+    return {
+        name: dict(color=colour, linestyle=dash, marker=mark)
+        for (name, colour), dash, mark in zip(
+            colours(names).items(), cycle(DASHES), cycle(MARKERS), strict=False
+        )
+    }

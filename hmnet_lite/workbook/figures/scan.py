@@ -14,17 +14,8 @@ from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hmnet_lite.workbook.figures.parts import (
-    BLACK,
-    BLUE,
-    CYCLE,
-    DASHES,
-    MARKERS,
-    STYLE,
-    VERMILLION,
-    WIDTH,
-    colours,
-)
+from hmnet_lite.workbook.figures.palette import BLACK, BLUE, GREYS, VERMILLION, colours
+from hmnet_lite.workbook.figures.parts import DASHES, MARKERS, STYLE, WIDTH
 
 
 @plt.rc_context(STYLE)
@@ -102,7 +93,7 @@ def against_step(
     """
     ax = ax or plt.subplots(figsize=(WIDTH, 3.6), layout="constrained")[1]
     if mark:
-        ax.axvspan(*mark, color="#e8e8e8", linewidth=0, label=mark_label)
+        ax.axvspan(*mark, color=GREYS[3], linewidth=0, label=mark_label)
     shades = colours(curves)
     for turn, (name, values) in enumerate(curves.items()):
         values = np.asarray(values, float)
@@ -208,9 +199,10 @@ def seed_bars(
         if not len(values) or not all(0 <= value <= 1 for value in values):
             raise ValueError(f"{name!r} has scores {list(values)}; expected shares in [0, 1]")
     ax = ax or plt.subplots(figsize=(WIDTH, 0.9 + 0.55 * len(scores)), layout="constrained")[1]
-    for row, values in enumerate(scores.values()):
+    shades = colours(scores)
+    for row, (name, values) in enumerate(scores.items()):
         percent = 100 * np.asarray(values, float)
-        ax.barh(row, percent.mean(), 0.6, color=CYCLE[row % len(CYCLE)])
+        ax.barh(row, percent.mean(), 0.6, color=shades[name])
         offsets = np.linspace(-0.15, 0.15, len(percent)) if len(percent) > 1 else [0]
         ax.plot(percent, row + np.asarray(offsets), "o", color=BLACK, markersize=5, zorder=3,
                 markeredgecolor="white")  # fmt: skip
@@ -220,6 +212,6 @@ def seed_bars(
     ax.annotate("chance", (100 * chance, -0.5), (4, 2), textcoords="offset points", va="bottom")
     ax.set_yticks(range(len(scores)), list(scores))
     ax.set(xlabel=ylabel, xlim=(0, 107), ylim=(len(scores) - 0.5, -0.85))
-    ax.grid(axis="x", color="#dddddd")
+    ax.grid(axis="x", color=GREYS[2])
     ax.grid(False, axis="y")
     return ax

@@ -8,9 +8,8 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from hmnet_lite.workbook.figures.palette import FOUND
 from hmnet_lite.workbook.figures.parts import outline, picture
-
-FOUND = "#ff6e00"  # the overlay's colour, as `hmnet segment` writes it
 
 
 def example_and_answer(support: np.ndarray, mask: np.ndarray, query: np.ndarray,

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hmnet_lite.workbook.figures.parts import GAP_LABELS, GREEN, STYLE, VERMILLION, WIDTH
+from hmnet_lite.workbook.figures.palette import BG, FG
+from hmnet_lite.workbook.figures.parts import GAP_LABELS, STYLE, WIDTH
 
 # of the query's pixels; blue and orange are taken: the support and the query
-PART_COLOURS = {"FG": GREEN, "BG": VERMILLION}
+PART_COLOURS = {"FG": FG, "BG": BG}
 MARKS = {"FG": "o", "BG": "s"}
 SHIFTS = {("FG", "before"): -0.24, ("FG", "after"): -0.08,
           ("BG", "before"): 0.08, ("BG", "after"): 0.24}  # fmt: skip

@@ -17,17 +17,22 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from hmnet_lite.workbook.figures.parts import (
+from hmnet_lite.workbook.figures.palette import (
     BLACK,
     BLUE,
     CYCLE,
+    ORANGE,
+    QUERY,
+    SUPPORT,
+    VERMILLION,
+    YELLOW,
+    colours,
+)
+from hmnet_lite.workbook.figures.parts import (
     DASHES,
     DIRECTION_NAMES,
-    ORANGE,
     STYLE,
-    VERMILLION,
     WIDTH,
-    YELLOW,
     grid,
     joined,
     pale,
@@ -35,7 +40,6 @@ from hmnet_lite.workbook.figures.parts import (
 )
 
 BAND = (10, 90)  # percentiles over episodes
-SUPPORT_COLOUR, QUERY_COLOUR = BLUE, ORANGE
 PATH_COLOURS = "plasma"  # dark blue to yellow, ever lighter: told apart by any colour vision
 
 
@@ -61,8 +65,8 @@ def split_areas(
         )
     ax = ax or plt.subplots(figsize=(WIDTH, 2.8), layout="constrained")[1]
     step = np.arange(1, len(support) + 1)
-    ax.bar(step, support, 0.85, color=SUPPORT_COLOUR, label="written by the support")
-    ax.bar(step, query, 0.85, support, color=QUERY_COLOUR, hatch="//", edgecolor="white",
+    ax.bar(step, support, 0.85, color=SUPPORT, label="written by the support")
+    ax.bar(step, query, 0.85, support, color=QUERY, hatch="//", edgecolor="white",
            label="written by the query")  # fmt: skip
     ax.axvline(start + 0.5, color=BLACK, linewidth=1)
     top = (support + query).max()
@@ -105,6 +109,7 @@ def forgetting_panels(
     )  # fmt: skip
     low = 0.0
     for line, (measure, curves) in zip(axes, rows.items(), strict=True):
+        shades = colours(curves)
         for turn, (name, values) in enumerate(curves.items()):
             values = np.asarray(values, float)
             if values.ndim != 3 or values.shape[:2] != (3, len(directions)):
@@ -112,7 +117,7 @@ def forgetting_panels(
                     f"{name!r} has shape {values.shape}; expected (3, {len(directions)}, length): "
                     "mean, low and high in each direction"
                 )
-            colour, dash = CYCLE[turn % len(CYCLE)], DASHES[turn % len(DASHES)]
+            colour, dash = shades[name], DASHES[turn % len(DASHES)]
             for ax, mean, bottom, top in zip(line, *(100 * values), strict=True):
                 step = np.arange(1, len(mean) + 1)
                 ax.fill_between(step, bottom, top, color=colour, alpha=0.2, linewidth=0)
@@ -177,7 +182,7 @@ def reading_plans(
         ValueError: a kind that is not one of the three.
     """
     ax = ax or plt.subplots(figsize=(WIDTH, 0.75 * len(plans) + 0.9), layout="constrained")[1]
-    colours = {"support": SUPPORT_COLOUR, "query": QUERY_COLOUR}
+    colours = {"support": SUPPORT, "query": QUERY}
     drawn: dict = {}
     for row, pieces in enumerate(plans.values()):
         at = 0
@@ -309,8 +314,8 @@ def scan_position(
     read = np.zeros((*size, 4))
     rows, columns = np.divmod(order[:step], size[1])
     since = (step - 1) // (len(order) // ratio**2) * (len(order) // ratio**2)
-    read[rows, columns] = to_rgba(QUERY_COLOUR, 0.25)
-    read[rows[since:], columns[since:]] = to_rgba(QUERY_COLOUR, 0.6)
+    read[rows, columns] = to_rgba(QUERY, 0.25)
+    read[rows[since:], columns[since:]] = to_rgba(QUERY, 0.6)
     left.imshow(read, extent=(-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5))
     left.add_patch(
         plt.Rectangle(
@@ -321,8 +326,8 @@ def scan_position(
     x, segment = np.arange(1, len(order) + 1), len(order) // ratio**2
     for at in range(segment, len(order), segment) if segment > 1 else ():
         right.axvline(at + 0.5, color="0.85", linewidth=0.8, zorder=0)
-    right.fill_between(x, 100 * share, color=SUPPORT_COLOUR, alpha=0.25, linewidth=0)
-    right.plot(x, 100 * share, color=SUPPORT_COLOUR)
+    right.fill_between(x, 100 * share, color=SUPPORT, alpha=0.25, linewidth=0)
+    right.plot(x, 100 * share, color=SUPPORT)
     right.plot(step, 100 * share[step - 1], "o", color=YELLOW, markeredgecolor=BLACK, markersize=11)
     right.set_title(f"support's share of the memory here: {100 * share[step - 1]:.0f} %")
     right.set(xlabel="query pixels read", ylabel="support's share (%)", ylim=(0, 102))

@@ -12,20 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from hmnet_lite.scoring.metrics import as_mask, mask_iou
-from hmnet_lite.workbook.figures.parts import (
-    BLUE,
-    STYLE,
-    VERMILLION,
-    WIDTH,
-    YELLOW,
-    grid,
-    joined,
-    outline,
-    picture,
-)
-
-#: how a prediction is marked, pixel by pixel
-HIT, FALSE_ALARM, MISSED = BLUE, VERMILLION, YELLOW
+from hmnet_lite.workbook.figures.palette import BLUE, FALSE_ALARM, HIT, MISSED
+from hmnet_lite.workbook.figures.parts import STYLE, WIDTH, grid, joined, outline, picture
 
 
 @plt.rc_context(STYLE)

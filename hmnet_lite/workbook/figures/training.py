@@ -13,15 +13,8 @@ from matplotlib.patheffects import withStroke
 
 from hmnet_lite.scoring.evaluate import FLOORS
 from hmnet_lite.scoring.report import METRICS, Cell, Report
-from hmnet_lite.workbook.figures.parts import (
-    BLACK,
-    CYCLE,
-    DASHES,
-    GAP_LABELS,
-    STYLE,
-    WIDTH,
-    colours,
-)
+from hmnet_lite.workbook.figures.palette import BLACK, CYCLE, colours
+from hmnet_lite.workbook.figures.parts import DASHES, GAP_LABELS, STYLE, WIDTH
 
 
 @plt.rc_context(STYLE)

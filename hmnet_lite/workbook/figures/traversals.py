@@ -13,15 +13,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from hmnet_lite.maps import reading_times
-from hmnet_lite.workbook.figures.parts import (
-    BLACK,
-    DIRECTION_NAMES,
-    STYLE,
-    VERMILLION,
-    WIDTH,
-    YELLOW,
-    grid,
-)
+from hmnet_lite.workbook.figures.palette import BLACK, VERMILLION, YELLOW
+from hmnet_lite.workbook.figures.parts import DIRECTION_NAMES, STYLE, WIDTH, grid
 
 
 @plt.rc_context(STYLE)

@@ -11,12 +11,13 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from hmnet_lite.analysis.twisting import PARTS, STEPS
-from hmnet_lite.workbook.figures.parts import BLACK, BLUE, CYCLE, STYLE, WIDTH, outline
+from hmnet_lite.workbook.figures.palette import BLACK, GREYS, KEPT, colours
+from hmnet_lite.workbook.figures.parts import STYLE, WIDTH, outline
 
 SPLIT_LABELS = {"seen": "seen classes", "novel": "novel classes", "compositions": "new pairs"}
 #: floors hear less than the model; a reader looks for the distance between
-SHADES = {"model": BLUE, "relation ignored": "#8a8a8a", "name ignored": "#b5b5b5",
-          "every object": "#dcdcdc"}  # fmt: skip
+FLOORS = ("relation ignored", "name ignored", "every object")
+SHADES = {"model": KEPT["ReMamber"]} | dict(zip(FLOORS, GREYS, strict=False))
 
 
 @plt.rc_context(STYLE)
@@ -103,11 +104,12 @@ def cost_lines(sides: Sequence[int], costs: Mapping[str, Mapping[str, Sequence[f
         costs: fusion → {"seconds": one a side, "megabytes": one a side}.
     """
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.3), layout="constrained")
+    shades = colours(costs)
     labels = {"seconds": "seconds, forward and backward", "megabytes": "MB kept for the backward"}
     for ax, (measure, label) in zip(axes, labels.items(), strict=True):
-        for (fusion, own), colour, mark in zip(costs.items(), CYCLE, "osD^", strict=False):
-            sns.lineplot(x=list(sides), y=list(own[measure]), ax=ax, color=colour, marker=mark,
-                         label=fusion, legend=False)  # fmt: skip
+        for (fusion, own), mark in zip(costs.items(), "osD^", strict=False):
+            sns.lineplot(x=list(sides), y=list(own[measure]), ax=ax, color=shades[fusion],
+                         marker=mark, label=fusion, legend=False)  # fmt: skip
         ax.set(xscale="log", yscale="log", xlabel="side of the picture (pixels)", ylabel=label)
         ax.set_xticks(sides, [str(side) for side in sides])
         low, high = ax.get_ylim()
@@ -156,10 +158,10 @@ def arm_points(arms: Mapping[str, Mapping[str, Sequence[float]]], mine: str) -> 
     )  # fmt: skip
     for ax, (split, label) in zip(axes, SPLIT_LABELS.items(), strict=True):
         for line, (name, own) in enumerate(arms.items()):
-            colour = BLUE if name.startswith(mine) else BLACK
+            colour = KEPT["ReMamber"] if name.startswith(mine) else BLACK
             ax.plot(own[split], [line] * len(own[split]), "o", color=colour, alpha=0.6)
             ax.plot(np.mean(own[split]), line, "|", color=colour, markersize=14)
-        ax.axvline(np.mean(arms[mine][split]), color=BLUE, linestyle=":", linewidth=1)
+        ax.axvline(np.mean(arms[mine][split]), color=KEPT["ReMamber"], linestyle=":", linewidth=1)
         ax.set(title=label, xlabel="oIoU (%)")
         ax.grid(axis="x")
     axes[0].set_yticks(range(len(arms)), arms)

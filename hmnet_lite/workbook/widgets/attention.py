@@ -135,7 +135,8 @@ def _matrices(matrices: Mapping[str, np.ndarray]) -> Any:
     import matplotlib.pyplot as plt
     from matplotlib.colors import CenteredNorm
 
-    from hmnet_lite.workbook.figures.parts import SIGNED, STYLE, WIDTH
+    from hmnet_lite.workbook.figures.palette import SIGNED
+    from hmnet_lite.workbook.figures.parts import STYLE, WIDTH
 
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(

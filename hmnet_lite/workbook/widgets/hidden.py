@@ -145,7 +145,8 @@ def _still(given: dict[str, Any]) -> Any:
     import matplotlib.pyplot as plt
     from matplotlib.colors import CenteredNorm
 
-    from hmnet_lite.workbook.figures.parts import SIGNED, STYLE, WIDTH
+    from hmnet_lite.workbook.figures.palette import SIGNED
+    from hmnet_lite.workbook.figures.parts import STYLE, WIDTH
 
     support = given["support"]
     H_S = run(given, patch=0, recap=False)[len(support["u"]) - 1]

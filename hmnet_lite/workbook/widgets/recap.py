@@ -114,7 +114,8 @@ def walk(data: dict[str, Any], entry: int, *, literal: bool) -> np.ndarray:
 def _still(data: dict[str, Any]) -> Any:
     import matplotlib.pyplot as plt
 
-    from hmnet_lite.workbook.figures.parts import BLUE, STYLE, WIDTH
+    from hmnet_lite.workbook.figures.palette import BLUE
+    from hmnet_lite.workbook.figures.parts import STYLE, WIDTH
 
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, figsize=(WIDTH, 3.6), layout="constrained", sharey=True)

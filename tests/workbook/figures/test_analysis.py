@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from hmnet_lite.workbook.figures import attention, forgetting, fused_pca, similarity
-from hmnet_lite.workbook.figures.parts import BLUE, ORANGE
+from hmnet_lite.workbook.figures.palette import BLUE, ORANGE
 
 RNG = np.random.default_rng(0)
 IMAGE = np.full((32, 64, 3), 40, np.uint8)

@@ -9,11 +9,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from hmnet_lite.workbook.figures import parts as figures
-from hmnet_lite.workbook.figures.parts import BLACK, CYCLE, YELLOW, outline
+from hmnet_lite.workbook.figures.palette import BLACK, YELLOW
+from hmnet_lite.workbook.figures.parts import outline
 from hmnet_lite.workbook.figures.task import episode_picture, picture_table
 from tests.workbook.figures.test_task import contour_points, episode
 
@@ -51,19 +52,6 @@ def test_outline_veils_exactly_the_ignored_pixels():
     outline(ax, mask)
     (veil,) = ax.images
     assert np.array_equal(veil.get_array()[..., 3] > 0, mask == 255)
-
-
-def lightness(colour):
-    """CIE L*, 0 to 100."""
-    rgb = np.array(to_rgb(colour))
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return 116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16
-
-
-def test_neighbouring_colours_differ_in_lightness_and_are_not_repeated():
-    assert len(set(CYCLE)) == len(CYCLE)
-    steps = np.abs(np.diff([lightness(colour) for colour in CYCLE]))
-    assert steps.min() > 8
 
 
 def test_figures_leave_the_reader_s_own_style_alone():
@@ -104,14 +92,3 @@ def test_save_returns_the_path_and_writes_nothing_when_it_cannot(tmp_path):
     with pytest.raises(ValueError, match="show fewer or smaller pictures"):
         figures.save(noise_figure(), tmp_path / "b.png", max_bytes=2000)
     assert not (tmp_path / "b.png").exists()
-
-
-def test_a_method_keeps_its_colour_whatever_stands_beside_it():
-    alone = figures.colours(["without Mamba"])["without Mamba"]
-    beside = figures.colours(["new", "HMNet-lite", "without Mamba", "other"])
-    assert beside["without Mamba"] == alone and len(set(beside.values())) == 4
-    assert figures.colours(["Euler, Δ = 1"]) == {
-        "Euler, Δ = 1": figures.colours(["Euler"])["Euler"]
-    }
-    many = figures.colours(map(str, range(9)))
-    assert list(many.values())[:7] == list(CYCLE)

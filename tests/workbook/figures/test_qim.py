@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from hmnet_lite.workbook.figures import qim as figures
-from hmnet_lite.workbook.figures.parts import BLUE, ORANGE
+from hmnet_lite.workbook.figures.palette import BLUE, ORANGE
 
 GAPS = ("same", "held_out")
 SHARES = {"support": 0.5, "own pixel": 0.25, "other query FG": 0.2, "query BG": 0.05}

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 
 from hmnet_lite.maps import reading_order
 from hmnet_lite.workbook.figures import state as figures
-from hmnet_lite.workbook.figures.parts import BLUE, ORANGE
+from hmnet_lite.workbook.figures.palette import BLUE, ORANGE
 
 IMAGE = np.full((32, 64, 3), 40, np.uint8)  # twice as wide as high, to catch swapped axes
 SIZE = (2, 4)  # of the map: cells of 16 × 16 pixels

@@ -12,7 +12,8 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 
 from hmnet_lite.workbook.figures import task as figures
-from hmnet_lite.workbook.figures.parts import BLUE, WIDTH
+from hmnet_lite.workbook.figures.palette import BLUE
+from hmnet_lite.workbook.figures.parts import WIDTH
 from hmnet_lite.workbook.figures.task import picture_table, pixel_grids
 
 
