@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 from PIL import Image
 
+from book_check import faults
 from book_pages import contents, gallery, reference
 from notebooks import EXECUTED, ROOT, in_order
 
@@ -115,6 +116,8 @@ def main(arguments: list[str]) -> int:
             print(f"The book could not be rendered; see {LOG.relative_to(ROOT)}", file=sys.stderr)
             return status
         stamp.write_text(digest)
+        for fault in faults(BOOK):
+            print(f"The book: {fault}", file=sys.stderr)
     if arguments == ["--after-failure"]:
         print("Some notebooks failed (above). What ran is in build/book/index.html.")
         return 1

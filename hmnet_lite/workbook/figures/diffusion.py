@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hmnet_lite.workbook.figures.palette import BLACK, BLUE, GREEN, ORANGE, SKY, YELLOW
+from hmnet_lite.workbook.figures.palette import BLACK, BLUE, GREYS, SKY, YELLOW, colours
 from hmnet_lite.workbook.figures.parts import GAP_LABELS, STYLE, WIDTH, grid, outline, pale, picture
 
 
@@ -86,9 +86,9 @@ def beside(gaps: Mapping[str, Mapping[str, Any]]) -> Figure:
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(WIDTH, 3.2), layout="constrained", width_ratios=(3, 2)
     )
-    looks = {"DiffewS": ORANGE, "HMNet-lite": BLUE, "mean of both": GREEN}
+    names = ("DiffewS", "HMNet-lite", "mean of both")
     x = np.arange(len(gaps))
-    for turn, (name, colour) in enumerate(looks.items()):
+    for turn, (name, colour) in enumerate(colours(names).items()):
         values = [100 * told["mIoU"][name] for told in gaps.values()]
         bars = left.bar(x + 0.27 * (turn - 1), values, 0.25, color=colour, label=name)
         left.bar_label(bars, fmt="%.0f", fontsize=9)
@@ -96,7 +96,7 @@ def beside(gaps: Mapping[str, Mapping[str, Any]]) -> Figure:
     left.plot(x, best, "_", color=BLACK, markersize=46, label="better of both, told by the truth")
     left.set(ylabel="mIoU (%)", ylim=(0, 108))
     left.legend(loc="upper right", ncols=2, fontsize=9)
-    looks = {"both": ("both fail", SKY), "by chance": ("if neither knew of the other", "#bbbbbb")}
+    looks = {"both": ("both fail", SKY), "by chance": ("if neither knew of the other", GREYS[1])}
     for turn, (key, (name, colour)) in enumerate(looks.items()):
         values = [100 * told["together"][key] for told in gaps.values()]
         bars = right.bar(x + 0.36 * (turn - 0.5), values, 0.34, color=colour, label=name)
