@@ -1,4 +1,4 @@
-"""Frozen feature extractors: EfficientNet-Lite0, small enough for a laptop, and it beside colours.
+"""Frozen feature extractors. One for now: EfficientNet-Lite0, small enough for a laptop.
 
 A backbone takes pictures in [0, 1] and gives two maps: stride 8 (edges, for the decoder) and
 stride 16 (meaning, from several depths). It is never trained: its features are cached.
@@ -103,26 +103,6 @@ class EfficientNetLite0(Frozen):
         return Features(fine.contiguous(), torch.cat(maps, dim=1).contiguous())
 
 
-class EfficientNetLite0Colours(EfficientNetLite0):
-    """The same, with the picture's own red, green and blue beside both maps.
-
-    What ImageNet's classes need of colour is not what a sentence needs ("the red one"); three means
-    of each cell's pixels, in [-0.5, 0.5], tell it plainly. They are the last channels of each map.
-    """
-
-    fine_channels, deep_parts = 43, (80, 112, 192, 3)
-    deep_channels = sum(deep_parts)
-
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> Features:
-        """(batch, 3, height, width) in [0, 1], sides multiples of 16 → `Features`."""
-        both = [
-            torch.cat([x, F.adaptive_avg_pool2d(images - 0.5, x.shape[-2:])], dim=1)
-            for x in super().forward(images)
-        ]
-        return Features(*both)
-
-
 def _fold(block: nn.Module) -> nn.Module:
     """Fold a block's batch norms into its convolutions, in place."""
     pairs = [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
@@ -133,7 +113,4 @@ def _fold(block: nn.Module) -> nn.Module:
     return block
 
 
-BACKBONES = {
-    "efficientnet_lite0": EfficientNetLite0,
-    "efficientnet_lite0_colours": EfficientNetLite0Colours,
-}
+BACKBONES = {"efficientnet_lite0": EfficientNetLite0}

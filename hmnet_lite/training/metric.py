@@ -49,16 +49,26 @@ def bank_objects(bank: SceneBank, least: float) -> tuple[Tensor, Tensor]:
     Returns:
         (objects, channels) float32 and (objects,) int64.
     """
+    rows = object_rows(bank, least)
+    return object_features(bank, rows), rows[:, 2]
+
+
+def object_rows(bank: SceneBank, least: float, scenes: int = PICTURES) -> Tensor:
+    """The rows of `bank.objects` that are of the first scenes and large enough."""
     size = bank.labels.shape[1] * bank.labels.shape[2] * 2
     scene, _, _, pixels = bank.objects.T
-    rows = bank.objects[(scene < PICTURES) & (pixels >= least * size)]
+    return bank.objects[(scene < scenes) & (pixels >= least * size)]
+
+
+def object_features(bank: SceneBank, rows: Tensor) -> Tensor:
+    """The mean deep feature of each of these objects, (rows, channels) float32."""
     means = []
     for part in rows.split(_BATCH):
         scenes, labels = part[:, 0].to(bank.device), part[:, 1].to(bank.device)
         deep = bank.features.deep[scenes].float()
         shown = (bank.label_maps(scenes, 2) == labels[:, None, None]).float()
         means.append(object_means(deep, F.adaptive_avg_pool2d(shown, deep.shape[-2:])).cpu())
-    return torch.cat(means), rows[:, 2]
+    return torch.cat(means)
 
 
 def episode_objects(episodes: CachedFeatures) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from hmnet_lite.data.emoji.referring.dataset import GENERATOR, EmojiReferring
+from hmnet_lite.data.emoji.referring.grammar import COLOURS
 from hmnet_lite.data.emoji.referring.nouns import names
 from hmnet_lite.data.emoji.referring.words import Words, table
 from hmnet_lite.data.stream import Stream
@@ -31,12 +32,13 @@ from hmnet_lite.models.remamba.model import ReMamber
 from hmnet_lite.training.checkpoint import save_checkpoint
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.losses import batch_iou, segmentation_loss
-from hmnet_lite.training.metric import bank_objects
+from hmnet_lite.training.metric import bank_objects, object_features, object_rows
 from hmnet_lite.training.outputs import check_output, device_of_process
 from hmnet_lite.training.trainer import Trainer
 
 SCENES = 1500  # drawn and encoded once
 SENTENCES = 12  # of a training scene
+COLOURED = 500  # scenes whose objects' colours are looked at
 LEAST = 0.005  # share of the picture of an object that the grounding is fitted to
 
 
@@ -127,6 +129,8 @@ def train_referring(
     torch.manual_seed(config.seed)
     model = ReMamber(network).to(device_of_process())
     fit_grounding(model, source.bank)
+    if network.colours:
+        fit_colours(model, source)
     trainer = Trainer(
         model, source, config, loss=referring_loss, folder=out.with_suffix(".run"),
         progress=progress,
@@ -175,6 +179,18 @@ def fit_grounding(model: ReMamber, bank: SceneBank) -> None:
     objects, classes = bank_objects(bank, LEAST)
     vectors = {i: table()[words[0]] for i, words in names().items()}
     model.grounding.fit(objects, classes, vectors)
+
+
+def fit_colours(model: ReMamber, source: ReferringSource) -> None:
+    """Fit the colours' part of the grounding to the objects of the first scenes."""
+    rows = object_rows(source.bank, LEAST, COLOURED)
+    seen = {
+        (index, thing.label): dict(thing.colours)
+        for index in sorted({row[0] for row in rows.tolist()})
+        for thing in source.scenes.told(index)[0]
+    }
+    shares = [[seen[i, label].get(c, 0.0) for c in COLOURS] for i, label, *_ in rows.tolist()]
+    model.grounding.fit_colours(object_features(source.bank, rows), torch.tensor(shares))
 
 
 def referring_loss(model: ReMamber, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:

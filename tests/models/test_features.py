@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 from hmnet_lite import HMNet, HMNetConfig, files
 from hmnet_lite.data.emoji.protocol import Protocol
 from hmnet_lite.models import features, shards
-from hmnet_lite.models.backbones import BACKBONES
 from hmnet_lite.models.features import CachedFeatures
 
 TINY = HMNetConfig(dim=16, depth=2, state=4)
@@ -243,16 +242,3 @@ def test_ending_it_while_workers_start_or_work_leaves_none_behind(tmp_path, numb
         while alive(workers) and time.time() < until:
             time.sleep(0.2)
         assert not alive(workers)
-
-
-def test_colours_lie_beside_what_the_backbone_finds():
-    picture = torch.rand(1, 3, 64, 32)
-    picture[..., :16, :16] = torch.tensor([1.0, 0.5, 0.0])[:, None, None]
-    plain, beside = (BACKBONES[name]()(picture) for name in
-                     ("efficientnet_lite0", "efficientnet_lite0_colours"))  # fmt: skip
-    for without, with_colours in zip(plain, beside, strict=True):
-        assert torch.equal(with_colours[:, :-3], without)
-        torch.testing.assert_close(with_colours[0, -3:, 0, 0], torch.tensor([0.5, 0.0, -0.5]))
-    assert beside.deep.shape == (1, 387, 4, 2) and beside.fine.shape == (1, 43, 8, 4)
-    fingerprints = {net().fingerprint for net in BACKBONES.values()}
-    assert len(fingerprints) == len(BACKBONES)  # no cache is taken for another's

@@ -1,6 +1,7 @@
 """Training on sentences: the source, the grounding, and a run from the command line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,13 +10,16 @@ from PIL import Image
 
 from hmnet_lite.commands.main import main
 from hmnet_lite.data.emoji.referring.dataset import EmojiReferring
+from hmnet_lite.data.emoji.referring.grammar import COLOURS
 from hmnet_lite.models.bank import SceneBank
 from hmnet_lite.models.remamba.config import ReMamberConfig
 from hmnet_lite.models.remamba.model import ReMamber
 from hmnet_lite.training.checkpoint import load_checkpoint, read_facts
 from hmnet_lite.training.config import TrainConfig
+from hmnet_lite.training.metric import object_features, object_rows
 from hmnet_lite.training.referring import (
     ReferringSource,
+    fit_colours,
     fit_grounding,
     referring_loss,
     train_referring,
@@ -57,6 +61,22 @@ def test_the_loss_falls(source):
     config = TrainConfig(steps=30, batch=4, ema=None, learning_rate=0.01)
     history = Trainer(model, source, config, loss=referring_loss, progress=False).fit()
     assert np.mean(history.loss[-8:]) < 0.8 * np.mean(history.loss[:4])
+
+
+def test_colours_are_learned_from_what_the_scenes_show(source):
+    model = ReMamber(replace(TINY, colours=True))
+    fit_grounding(model, source.bank)
+    fit_colours(model, source)
+    seen = {
+        (i, thing.label): dict(thing.colours)
+        for i in range(len(source.bank)) for thing in source.scenes.told(i)[0]
+    }  # fmt: skip
+    rows = object_rows(source.bank, 0.005)
+    objects = (object_features(source.bank, rows) - model.grounding.mean) / model.grounding.std
+    found = objects @ model.grounding.colour
+    shares = torch.tensor([[seen[i, k].get(c, 0) for c in COLOURS] for i, k, *_ in rows.tolist()])
+    alike = torch.corrcoef(torch.stack([found.flatten(), (shares - shares.mean(0)).flatten()]))
+    assert alike[0, 1] > 0.5
 
 
 def test_from_training_to_a_mask_of_a_picture(tmp_path, monkeypatch, capsys):

@@ -30,6 +30,8 @@ class ReMamberConfig:
         global_text, local_text: whether these parts of the cube are there.
         permuted: the cube's channels in a random order.
         grounding: whether nouns are also compared with the picture by `Grounding`.
+        local_scaling: whether a noun's cosine is counted against a pixel's nearest words.
+        colours: whether colours' names are compared with the picture, too.
         text_depth: layers of the text encoder.
         backbone: a name in `hmnet_lite.models.backbones.BACKBONES`.
         backend: see `hmnet_lite.selective_scan`.
@@ -50,6 +52,8 @@ class ReMamberConfig:
     local_text: bool = True
     permuted: bool = False
     grounding: bool = True
+    local_scaling: bool = False
+    colours: bool = False
     text_depth: int = 2
     backbone: str = "efficientnet_lite0"
     backend: str = "auto"

@@ -18,14 +18,15 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from hmnet_lite.data.emoji.referring.words import CHANNELS, MOST, Words
+from hmnet_lite.data.emoji.referring.grammar import COLOURS
+from hmnet_lite.data.emoji.referring.words import CHANNELS, MOST, Words, table
 from hmnet_lite.mamba.blocks import SelfMambaBlock
 from hmnet_lite.mamba.config import MixerConfig
 from hmnet_lite.models.backbones import BACKBONES, Features
 from hmnet_lite.models.checks import check_images
 from hmnet_lite.models.decoder import Decoder
 from hmnet_lite.models.remamba.config import ReMamberConfig
-from hmnet_lite.models.remamba.grounding import Grounding
+from hmnet_lite.models.remamba.grounding import EVERY, Grounding
 from hmnet_lite.models.remamba.rivals import fusion
 from hmnet_lite.models.remamba.text import TextEncoder
 from hmnet_lite.models.remamba.twister import ROLES
@@ -68,7 +69,10 @@ class ReMamber(nn.Module):
         self.backbone = BACKBONES[config.backbone]()
         deep, dim = self.backbone.deep_channels, config.dim
         self.text = TextEncoder(dim, config.text_depth)
-        self.grounding = Grounding(deep, CHANNELS)
+        others = torch.stack(list(table().values()))[::EVERY] if config.local_scaling else None
+        self.grounding = Grounding(deep, CHANNELS, len(COLOURS) * config.colours, others)
+        of = torch.tensor([1 + COLOURS.index(w) if w in COLOURS else 0 for w in self.words.grammar])
+        self.register_buffer("colour_of", of, persistent=False)  # grammar word → which colour
         self.stem = nn.Sequential(nn.Conv2d(deep + 2, dim, 1), nn.GroupNorm(8, dim))
         self.blocks = nn.ModuleList(Block(config, depth) for depth in config.depths)
         self.collect = nn.Conv2d(dim * len(config.depths), dim, 1)
@@ -116,7 +120,8 @@ class ReMamber(nn.Module):
         """
         heard = vectors if part is None else vectors * (part == 0)[:, None, None]
         tokens, sentence = self.text(numbers, heard)
-        grounded = self.grounding(picture.deep, vectors, part) * self.config.grounding
+        colours = self.colour_of[numbers] if self.config.colours else None
+        grounded = self.grounding(picture.deep, vectors, part, colours) * self.config.grounding
         record(grounded=grounded, tokens=tokens)
         x = self.stem(torch.cat([picture.deep, _places(picture.deep)], dim=1))
         outputs = []

@@ -1,5 +1,7 @@
 """ReMamber-lite: sentences in, masks out; the published depths; grounding that knows new nouns."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -87,3 +89,42 @@ def test_grounding_carries_over_to_nouns_it_was_not_fitted_to():
     assert not torch.equal(grounding(new, words[None, 30:].expand(10, -1, -1), part)[..., 0, 0],
                            answers)  # fmt: skip
     assert {left_out(i) for i in range(1, 81)} == set(range(1, PARTS + 1))
+
+
+def test_colours_are_found_where_they_are_named():
+    """Features that are a linear map of colours' shares; the map of a token is of its colour."""
+    torch.manual_seed(4)
+    shares, shown = torch.rand(200, 3).softmax(1), torch.randn(3, 24)
+    objects = shares @ shown + 0.01 * torch.randn(200, 24)
+    grounding = Grounding(24, 8, colours=3)
+    grounding.fit(objects, torch.arange(200) % 5, {i: torch.randn(8) for i in range(5)})
+    grounding.fit_colours(objects, shares)
+    picture = (torch.eye(3) @ shown).T[None, :, None]  # three pixels, each of one colour
+    named = torch.tensor([[0, 2, 1, 3]])
+    found = grounding(picture, torch.zeros(1, 4, 8), colours=named)[0, :, 0]
+    assert not found[0].any() and found[1:].argmax(1).tolist() == [1, 0, 2]
+    assert not grounding(picture, torch.zeros(1, 4, 8)).any()
+
+
+def test_a_network_may_look_for_colours(model):
+    torch.manual_seed(0)
+    coloured = ReMamber(replace(TINY, colours=True)).eval()
+    coloured.grounding.colour.normal_()
+    with torch.inference_mode(), Recorder() as seen:
+        coloured(torch.rand(1, 3, 64, 64), ["the red bus"])
+    heard = seen.network["grounded"][0].flatten(1).any(1).tolist()
+    assert heard[:4] == [False, True, False, False]  # the bus: its regression is not fitted
+    assert not hasattr(model.grounding, "colour")  # a network without has the same names as ever
+
+
+def test_local_scaling_takes_off_what_a_pixel_shares_with_its_nearest_words():
+    torch.manual_seed(5)
+    others, deep = torch.randn(6, 8), torch.randn(2, 24, 3, 4)
+    plain, scaled = Grounding(24, 8), Grounding(24, 8, others=others)
+    state = {name: torch.randn_like(x) for name, x in plain.state_dict().items()}
+    for grounding in (plain, scaled):
+        grounding.load_state_dict(state)  # the words are no weights
+    vectors = torch.randn(2, 3, 8) * torch.tensor([1, 0, 1])[:, None]
+    words = plain(deep, others.expand(2, -1, -1)).topk(2, dim=1).values.mean(1, keepdim=True)
+    expected = plain(deep, vectors) - words / 2 * torch.tensor([1, 0, 1])[:, None, None]
+    torch.testing.assert_close(scaled(deep, vectors), expected)
