@@ -28,6 +28,7 @@ class Arm:
         seeds: of the training runs.
         folds: whose classes are novel.
         episodes: how many training episodes are drawn; their scenes are paired anew for ever.
+        after: the arm whose network of the same fold and seed it goes on from; None: from scratch.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Arm:
     seeds: tuple[int, ...] = SEEDS
     folds: tuple[int, ...] = (0,)
     episodes: int = EPISODES
+    after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,9 @@ def _arms() -> dict[str, Arm]:
     for where, (_, open_) in SHORTCUTS.items():
         for mixer, (_, switches) in MIXERS.items():
             arms.append(Arm(f"{where}-{mixer}", replace(STATE, **open_, **switches), ALONE))
+
+    late = replace(STATE, **SHORTCUTS["shortcuts"][1], **MIXERS["both"][1])
+    arms.append(Arm("shortcuts-late", late, ALONE, FEWER, after="state-both"))
 
     def state(name: str, seeds: tuple[int, ...] = FEWER, **switches) -> None:
         arms.append(Arm(f"state-{name}", replace(STATE, **switches), ALONE, seeds))
@@ -158,6 +163,15 @@ EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in [
         *_shortcut_experiments(),
+        Experiment(
+            "state-first",
+            "Is the state still listened to when it was learned first, and shortcuts come later?",
+            "No: after as many steps with them its support use has fallen below two points, and "
+            "the network scores what one scores that had them from the start.",
+            {"shortcuts from the start": "shortcuts-both", "by the state alone": "state-both",
+             "state first, shortcuts later": "shortcuts-late"},
+            "shortcuts from the start",
+        ),
         Experiment(
             "table-3",
             "The paper's Table 3: what does each part add, beside both shortcuts?",

@@ -56,9 +56,30 @@ def make(
     if not checkpoint.exists():
         recipes.train(
             run.arm.config, replace(run.arm.train, seed=run.seed), replace(TEST, fold=run.fold),
-            checkpoint, episodes=run.arm.episodes, resume=True, progress=progress,
+            checkpoint, episodes=run.arm.episodes, begin=begun_from(run, checkpoints), resume=True,
+            progress=progress, after=run.arm.after,
         )  # fmt: skip
     return make_from(run, checkpoint, results, progress=progress)
+
+
+def begun_from(run: Run, checkpoints: str | os.PathLike[str] = CHECKPOINTS) -> Path | None:
+    """The network that a run goes on from, trained here or shipped; None: it begins from scratch.
+
+    Raises:
+        FileNotFoundError: it is to be trained first; the command is named.
+    """
+    if run.arm.after is None:
+        return None
+    before = replace(run, arm=ARMS[run.arm.after])
+    path, shipped = checkpoint_of(before, checkpoints), f"hmnet-{before.name}"
+    if path.exists():
+        return path
+    if shipped in zoo.names():
+        return zoo.find(shipped)
+    raise FileNotFoundError(
+        f"{run} goes on from {before}, which is not at {path}; train it first: python -m "
+        f"hmnet_lite.experiments --only {before.arm.name} --seeds {run.seed}"
+    )
 
 
 def make_from(
@@ -145,7 +166,15 @@ def _differences(run: Run, facts: dict[str, Any], config: Any) -> list[str]:
     pairs = [
         (replace(run.arm.train, seed=run.seed).deciding(), facts["train_config"]),
         (run.arm.config.to_dict(), config.to_dict()),
-        ({"episodes": run.arm.episodes, "fold": run.fold, "seed": run.seed}, facts),
+        (
+            {
+                "episodes": run.arm.episodes,
+                "fold": run.fold,
+                "seed": run.seed,
+                "after": run.arm.after,
+            },
+            facts,
+        ),
     ]
     return [
         f"its {name} is {there.get(name)!r}, not {value!r}"

@@ -22,7 +22,7 @@ from hmnet_lite.data.photos.protocol import PhotoProtocol
 from hmnet_lite.models.bank import SceneBank
 from hmnet_lite.models.features import CachedFeatures
 from hmnet_lite.models.lite import HMNet, HMNetConfig
-from hmnet_lite.training.checkpoint import save_checkpoint
+from hmnet_lite.training.checkpoint import load_checkpoint, save_checkpoint
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.metric import fit_metric
 from hmnet_lite.training.outputs import check_output, device_of_process
@@ -42,6 +42,7 @@ def train(
     episodes: int = EPISODES,
     root: str | os.PathLike[str] | None = None,
     source: Source | None = None,
+    begin: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: bool = True,
     on_step: Callable[[Step], object] | Sequence[Callable[[Step], object]] = (),
@@ -58,6 +59,7 @@ def train(
         episodes: how many training episodes are drawn; their scenes are paired anew for ever.
         root: folder of a photo data set.
         source: what to learn from, where it is there already (several runs may share it).
+        begin: a checkpoint to begin from instead of random weights; a config of the same shapes.
         resume: go on where a run with the same `out` stopped; start afresh where none did.
         progress: show bars.
         on_step, tensorboard: see `Trainer`.
@@ -74,6 +76,8 @@ def train(
     source = source or training_source(protocol, episodes, root=root, progress=progress)
     model = build(network, config.seed)
     fit_metric(model, source)
+    if begin is not None:
+        model.load_state_dict(load_checkpoint(begin).state_dict())
     trainer = Trainer(
         model, source, config, folder=out.with_suffix(".run"), on_step=on_step,
         tensorboard=tensorboard, progress=progress,

@@ -30,7 +30,10 @@ GROUPS = {
 ALONE = (
     "listening-state", "controls-state", "qim-state", "alpha", "directions", "size", "start",
 )  # fmt: skip
-BESIDE = ("table-3", "controls", "listening-shortcuts", "listening-prior", "listening-prototype")
+BESIDE = (
+    "table-3", "controls", "listening-shortcuts", "listening-prior", "listening-prototype",
+    "state-first",
+)  # fmt: skip
 
 
 def who_is_listened_to() -> dict[str, Any]:
@@ -93,7 +96,8 @@ def _differences(
                         "seeds": found.runs,
                     }  # fmt: skip
             if arms:
-                where = name.removeprefix("listening-") if name in BESIDE[2:] else ""
+                several = name in BESIDE and name.startswith("listening-")
+                where = name.removeprefix("listening-") if several else ""
                 group = f"against {experiment.against}" + (f", {where}" if where else "")
                 panels[gap][group] = arms
     return panels

@@ -10,7 +10,7 @@ from hmnet_lite.experiments.results import runs_of
 
 
 def test_no_network_is_trained_twice_under_two_names():
-    kinds = [repr((arm.config, arm.train, arm.episodes)) for arm in ARMS.values()]
+    kinds = [repr((arm.config, arm.train, arm.episodes, arm.after)) for arm in ARMS.values()]
     assert len(set(kinds)) == len(kinds)
     for name, arm in ARMS.items():
         assert arm.name == name and re.fullmatch(r"[a-z0-9-]+", name)

@@ -14,7 +14,7 @@ from hmnet_lite.experiments import results, runs
 from hmnet_lite.experiments.arms import ARMS, Arm
 from hmnet_lite.experiments.results import Run
 from hmnet_lite.scoring.metrics import Scores
-from hmnet_lite.training.checkpoint import save_checkpoint
+from hmnet_lite.training.checkpoint import load_checkpoint, save_checkpoint
 from hmnet_lite.training.config import TrainConfig
 
 TEST = Protocol(episodes=4, image_size=64)
@@ -114,3 +114,25 @@ def test_a_run_is_trained_once_and_goes_on(tmp_path, monkeypatch):
     runs.make(Run(TINY, 1, 0), **where)  # the network is there: only scored again
     again, before = json.loads(path.read_text()), json.loads(first)
     assert again["gaps"] == before["gaps"] and again["steps"] == 3
+
+
+@pytest.mark.slow
+def test_an_arm_goes_on_from_another_arms_network(tmp_path, monkeypatch):
+    still = replace(TINY.train, steps=1, learning_rate=1e-12)
+    late = replace(TINY, name="late", train=still, after="tiny")
+    monkeypatch.setitem(ARMS, "late", late)
+    where = dict(results=tmp_path / "found", checkpoints=tmp_path / "nets", progress=False)
+    with pytest.raises(FileNotFoundError, match=r"goes on from tiny-fold1-seed0.*--only tiny"):
+        runs.make(Run(late, 1, 0), **where)
+    before = trained(tmp_path / "nets" / "tiny-fold1-seed0.safetensors")
+    runs.make(Run(late, 1, 0), **where)
+    after = runs.checkpoint_of(Run(late, 1, 0), tmp_path / "nets")
+    for name, ours, theirs in pairs(load_checkpoint(after), load_checkpoint(before)):
+        torch.testing.assert_close(ours, theirs, msg=name, rtol=0, atol=1e-6)
+    assert runs.identify(after).arm.name == "late"
+
+
+def pairs(*networks):
+    """The trained weights of two networks, by name."""
+    ours, theirs = (dict(network.named_parameters()) for network in networks)
+    return [(name, ours[name], theirs[name]) for name in ours if ours[name].requires_grad]
