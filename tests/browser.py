@@ -55,13 +55,15 @@ ERRORS = """() => window.jupyterapp.shell.currentWidget.context.model.toJSON().c
 
 
 class NotebookPage:
-    """An open notebook. `errors` collects what the browser's console reports as an error.
+    """An open notebook or page, from the file `path`.
+
+    `errors` collects what the browser's console reports as an error.
 
     `page` is Playwright's, for whatever is not covered here.
     """
 
-    def __init__(self, page):
-        self.page = page
+    def __init__(self, page, path: Path):
+        self.page, self.path = page, path
         self.errors: list[str] = []
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -78,6 +80,10 @@ class NotebookPage:
         self.page.wait_for_function(READY)
         failures = self.page.evaluate(ERRORS)
         assert succeeded and not failures, f"cells failed: {failures}"
+
+    def save(self) -> None:
+        """Write the notebook with its outputs, as Ctrl-S does."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
 
     def press(self, key: str, slider: int = 0) -> None:
         """Focus a slider's handle (counted from the top of the page) and press a key on it."""
@@ -118,7 +124,7 @@ class Lab:
         """Open a page of this machine, without a server, in a window of its own."""
         context = self.chromium.new_context(viewport={"width": 1000, "height": 900}, **window)
         try:
-            opened = NotebookPage(context.new_page())
+            opened = NotebookPage(context.new_page(), path)
             opened.page.goto(path.as_uri())
             yield opened
         finally:
@@ -129,10 +135,15 @@ class Lab:
         """Open a new notebook with these code cells in a window of its own."""
         self.opened += 1
         path = self.folder / "notebooks" / f"{self.opened:02d}.ipynb"
-        write_notebook(path, *cells)
+        with self.open_again(write_notebook(path, *cells)) as opened:
+            yield opened
+
+    @contextlib.contextmanager
+    def open_again(self, path: Path) -> Iterator[NotebookPage]:
+        """Open a notebook as it lies in the lab's folder, with a kernel that has run nothing."""
         window = self.chromium.new_context(viewport={"width": 1200, "height": 900})
         try:
-            opened = NotebookPage(window.new_page())
+            opened = NotebookPage(window.new_page(), path)
             where = f"lab/tree/notebooks/{path.name}?reset&token={self.token}"
             opened.page.goto(f"{self.address}/{where}")
             opened.page.wait_for_function(READY, timeout=60_000)

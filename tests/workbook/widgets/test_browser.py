@@ -93,6 +93,18 @@ def test_nothing_asks_for_news(lab):
         assert page.page.locator(".Toastify__toast").count() == 0
 
 
+def test_a_notebook_opened_again_shows_its_widget_s_picture(lab):
+    with lab.open("import ipywidgets", GREY) as page:
+        page.run_all()
+        page.save()
+    with lab.open_again(page.path) as page:
+        image = page.page.locator(".jupyter-widgets.widget-image")
+        image.wait_for()
+        assert image.evaluate("image => image.complete && image.naturalWidth") == 1
+        assert page.page.get_by_text("model not found").count() == 0
+        assert page.errors == []
+
+
 def test_a_failing_cell_is_told(lab):
     with lab.open("1 / 0") as page, pytest.raises(AssertionError, match="ZeroDivisionError"):
         page.run_all()
