@@ -122,13 +122,16 @@ def _maps(model: HMNet, given: tuple[Tensor, ...]) -> dict[str, dict[str, Tensor
         "merge": {"query": whole["query_in"], "support": whole["support_in"]},
     }
     for i, record in enumerate(seen.blocks, 1):
-        own = {kind: record[kind].movedim(-1, 1) for kind in ("query", "support") if kind in record}
+        maps: dict[str, Tensor] = {}
+        for kind in ("query", "support"):
+            if kind in record:
+                maps[kind] = record[kind].movedim(-1, 1)
         if "srm_query" in record:
-            own["SRM"] = record["srm_query"]
+            maps["SRM"] = record["srm_query"]
         if "qim_query" in record:
             small = record["scan_in_query_small"].shape[-2:]
-            own["QIM"] = record["qim_query"].unflatten(-1, small)
-        found[f"block {i}"] = own
+            maps["QIM"] = record["qim_query"].unflatten(-1, small)
+        found[f"block {i}"] = maps
     found["decoder"] = {"probability": F.softmax(logits, dim=1)[:, 1:]}
     return {stop: {name: x[0].detach() for name, x in own.items()} for stop, own in found.items()}
 

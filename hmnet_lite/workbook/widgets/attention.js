@@ -33,11 +33,12 @@ function ofSequence(data, el) {
   const charts = names.map((name) => {
     const chart = canvas(state, `The chosen row of: ${name}`, (context, w, h, c, v) => {
       const values = [...row(v, name)], low = Math.min(0, ...values), high = Math.max(1e-9, ...values);
-      const { px, py } = axes(context, w, h, c, { x: [1, steps], y: [low, high], xlabel: "input",
+      const { py, box } = axes(context, w, h, c, { x: [1, steps], y: [low, high], xlabel: "input",
         ylabel: "weight", marks: [...new Set([low, 0, high])] });
+      const wide = (box[2] - box[0]) / steps;
       values.forEach((value, s) => {
         context.fillStyle = value < 0 ? c.negative : c.query;
-        context.fillRect(px(s + 0.6), Math.min(py(0), py(value)), 0.8 * (px(2) - px(1)), Math.abs(py(value) - py(0)));
+        context.fillRect(box[0] + (s + 0.1) * wide, Math.min(py(0), py(value)), 0.8 * wide, Math.abs(py(value) - py(0)));
       });
     }, { aspect: 5, caption: (v) => `${name}: how output ${v.row[0] + 1} weighs the inputs` });
     chart.classList.add("live-wide");
