@@ -49,6 +49,8 @@ class Asked:
         try:
             told = model.words(text)
         except UnknownWords as error:
+            if not error.english:
+                raise
             words = pretrained_words()
             if words is None:
                 raise UnknownWords(f"{error} (or, for any word: {MEND})", error.words) from None

@@ -184,13 +184,19 @@ def fit_grounding(model: ReMamber, bank: SceneBank) -> None:
 def fit_colours(model: ReMamber, source: ReferringSource) -> None:
     """Fit the colours' part of the grounding to the objects of the first scenes."""
     rows = object_rows(source.bank, LEAST, COLOURED)
+    shares = colour_shares(source.scenes, rows)
+    model.grounding.fit_colours(object_features(source.bank, rows), shares)
+
+
+def colour_shares(scenes: EmojiReferring, rows: Tensor) -> Tensor:
+    """What share of each of these objects of a bank has each of `COLOURS`: (rows, colours)."""
     seen = {
         (index, thing.label): dict(thing.colours)
         for index in sorted({row[0] for row in rows.tolist()})
-        for thing in source.scenes.told(index)[0]
+        for thing in scenes.told(index)[0]
     }
     shares = [[seen[i, label].get(c, 0.0) for c in COLOURS] for i, label, *_ in rows.tolist()]
-    model.grounding.fit_colours(object_features(source.bank, rows), torch.tensor(shares))
+    return torch.tensor(shares)
 
 
 def referring_loss(model: ReMamber, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:

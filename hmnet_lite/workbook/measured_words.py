@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from hmnet_lite.analysis.fusion_costs import FUSIONS, step_costs
 from hmnet_lite.experiments.results import gaps_of, load
+from hmnet_lite.files import write_json
 from hmnet_lite.scoring.intervals import paired_oiou
 from hmnet_lite.scoring.referring import unpack
 from hmnet_lite.training.zoo import READER
@@ -96,6 +98,26 @@ def words_arms() -> dict[str, Any]:
                 [(reports[name, seed], reports[against, seed]) for seed in seeds], split))
         }  # fmt: skip
     return found
+
+
+def keep(report: Path) -> Path:
+    """Copy the report of an arm to where `words_arms` looks: what the network scored, no floors.
+
+    Raises:
+        ValueError: its name is not arm-NAME-seedN.json, or it is no report on sentences.
+    """
+    if not re.fullmatch(rf"{ARM}[a-z0-9-]+-seed\d+\.json", report.name):
+        raise ValueError(f"{report.name}: expected a name such as {ARM}norm-seed1.json")
+    found = _report(report)
+    if found.get("dataset") != "emoji-ref":
+        raise ValueError(f"{report} is no report on sentences; expected what hmnet evaluate wrote")
+    found["splits"] = {
+        split: {key: rows[key] for key in ("model", "fingerprint", "counts") if key in rows}
+        for split, rows in found["splits"].items()
+    }
+    words = found["made"]["command"].split()  # of no one machine's folders
+    found["made"]["command"] = " ".join(Path(w).name if "/" in w else w for w in words)
+    return write_json(FOLDER / report.name, found)
 
 
 def both_tasks() -> dict[str, dict[str, dict[str, list[float]]]]:

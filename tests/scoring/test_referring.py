@@ -103,7 +103,10 @@ def test_the_package_s_own_segment_takes_a_text(model):
     [
         ("", None, "the sentence is empty"),
         ("the blorgle", None, r"'blorgle': .*pip install --no-deps"),
-        ("der rote Bus", None, "these words are not known"),
+        ("der rote Bus", None, r"these words are not known; expected .* English.* cat'$"),
+        ("the 🚌", None, "signs are not read; say it in words$"),
+        ("not the bus", None, "say what is to be found, not what is not$"),
+        ("the red", None, "'the red' names no thing; say what to find"),
         ("the bus " * 5000, None, "has 10,000 words"),
         ("the bus", 100, "side is 100; expected a multiple of 16"),
     ],

@@ -52,6 +52,24 @@ def test_reports_without_counts_have_scores_and_no_difference(folder):
     assert measured_words.words_arms()["norm"]["against"] == {}
 
 
+def test_a_report_is_kept_without_floors_and_folders(folder, tmp_path):
+    whole = report(0.5, 0) | {"dataset": "emoji-ref"}
+    whole["splits"]["seen"] = whole["splits"]["seen"] | {"every object": {}}
+    whole["made"] = {"command": "hmnet evaluate a/b/arm-norm-seed4.safetensors --out c/x.json"}
+    given = tmp_path / "elsewhere" / "arm-norm-seed4.json"
+    given.parent.mkdir()
+    given.write_text(json.dumps(whole))
+    kept = json.loads(measured_words.keep(given).read_text())
+    assert kept["made"]["command"] == "hmnet evaluate arm-norm-seed4.safetensors --out x.json"
+    assert kept["splits"]["seen"].keys() == {"model", "counts"}
+    assert measured_words.words_arms()["norm"]["seeds"] == [4]
+    with pytest.raises(ValueError, match=r"net.json: expected a name such as arm-norm-seed1.json"):
+        measured_words.keep(tmp_path / "net.json")
+    given.write_text("{}")
+    with pytest.raises(ValueError, match="is no report on sentences"):
+        measured_words.keep(given)
+
+
 def test_one_fusion_in_both_tasks_stands_in_one_row():
     table = measured_words.both_tasks()
     both = table["tokens before the map"]

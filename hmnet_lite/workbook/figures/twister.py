@@ -74,6 +74,39 @@ def cube_table(colours: Sequence[Mapping[str, np.ndarray]]) -> Figure:
 
 
 @plt.rc_context(STYLE)
+def said(image: np.ndarray, text: str, mask: np.ndarray | None,
+         colours: Mapping[str, np.ndarray], note: str = "") -> Figure:  # fmt: skip
+    """What a sentence was taken to name, and one block's cube on its way.
+
+    Args:
+        image: (H, W, 3) uint8.
+        text: the sentence.
+        mask: (H, W) of {0, 1}; None where the sentence was refused.
+        colours: step of `STEPS` to (3, h, w, 3) in [0, 1]; empty likewise.
+        note: a line below the sentence, such as why it was refused.
+    """
+    figure = plt.figure(figsize=(WIDTH, 3.4), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.1))
+    ax = left.subplots()
+    ax.imshow(image)
+    ax.set_axis_off()
+    if mask is not None:
+        outline(ax, mask)
+    ax.set_title("\n".join([quoted(text), *textwrap.wrap(note, 46)]), fontsize=10)
+    if colours:
+        axes = right.subplots(len(PARTS), len(STEPS))
+        for line, part in enumerate(PARTS):
+            for ax, step in zip(axes[line], STEPS, strict=True):
+                ax.imshow(colours[step][line], interpolation="nearest")
+                ax.set(xticks=[], yticks=[])
+                ax.spines[:].set_visible(False)
+                if not line:
+                    ax.set_title(step, fontsize=10)
+            axes[line, 0].set_ylabel(part)
+    return figure
+
+
+@plt.rc_context(STYLE)
 def score_bars(splits: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
     """oIoU of the model and the floors, on all sentences and on relational ones.
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from hmnet_lite.analysis.twisting import PARTS, STEPS, watch
+from hmnet_lite.analysis.twisting import PARTS, STEPS, Twisting, watch
 from hmnet_lite.data.emoji.referring.dataset import ReferringScene
 from hmnet_lite.models.remamba.model import ReMamber
 from hmnet_lite.scoring.metrics import mask_iou
 from hmnet_lite.workbook.figures.task import paint_prediction, picture_table
-from hmnet_lite.workbook.figures.twister import quoted
+from hmnet_lite.workbook.figures.twister import quoted, said
 from hmnet_lite.workbook.widgets.live import Live, as_bytes, seen_as, still
+from hmnet_lite.workbook.widgets.parts import jpeg, live_picture
 
 
 def say_it(model: ReMamber, scenes: Sequence[ReferringScene], *, coarse: int = 2) -> Live:
@@ -34,6 +36,43 @@ def say_it(model: ReMamber, scenes: Sequence[ReferringScene], *, coarse: int = 2
     }
     alt = "Answers to sentences about one scene, and the cube's three parts before and after scans"
     return Live("twister", data, still(_still(data)), alt)
+
+
+def ask(model: ReMamber, image: np.ndarray, text: str = "the lowest building") -> Any:
+    """Type a sentence: what it names in a picture, and the cube of a block on its way.
+
+    Controls: the sentence, which is read when Enter is pressed; the block. A sentence that cannot
+    be read is answered by the reason. It needs a running kernel, for the network reads.
+
+    Args:
+        model: with the twister, its scans in the paper's order.
+        image: (H, W, 3) uint8, sides multiples of 16.
+        text: the first sentence.
+    """
+    import ipywidgets
+
+    @lru_cache(maxsize=8)
+    def read(text: str) -> Twisting | str:
+        try:
+            return watch(model, image, text)
+        except ValueError as error:
+            return str(error)
+
+    def draw(sentence: str, block: int) -> bytes:
+        found = read(sentence)
+        if isinstance(found, str):
+            return jpeg(said(image, sentence, None, {}, found), dpi=62)
+        note = f"{found.mask.mean():.1%} of the picture; block {block}"
+        return jpeg(said(image, sentence, found.mask, found.colours[block - 1], note), dpi=62)
+
+    wide = {"style": {"description_width": "70px"}, "layout": {"width": "480px"}}
+    return live_picture(
+        draw,
+        sentence=ipywidgets.Text(text, description="sentence", continuous_update=False, **wide),
+        block=ipywidgets.IntSlider(
+            len(model.blocks), 1, len(model.blocks), description="block", **wide
+        ),
+    )
 
 
 def _scene(model: ReMamber, scene: ReferringScene, count: int, coarse: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ matplotlib.use("Agg")
 import numpy as np
 
 from hmnet_lite.analysis.twisting import STEPS, watch
-from hmnet_lite.workbook.widgets.twister import say_it
+from hmnet_lite.workbook.widgets.twister import ask, say_it
 
 
 def test_the_picture_holds_the_answers_and_the_cubes(reader, told):
@@ -23,3 +23,18 @@ def test_the_picture_holds_the_answers_and_the_cubes(reader, told):
     assert kept["cube"].shape == (len(seen.colours), len(STEPS), 3, 8, 8, 3)
     last = seen.colours[-1]["spatial scan"]
     assert np.abs(kept["cube"][-1, -1] / 255 - last).max() < 2.1e-3
+
+
+def test_a_typed_sentence_is_read_and_one_that_cannot_be_is_answered(reader, told):
+    *knobs, image = ask(reader, told[0].image, "the house").children
+    sentence, block = knobs
+    first = bytes(image.value)
+    assert first.startswith(b"\xff\xd8") and not sentence.continuous_update
+    for text in ("the octopus", "the blorgle", ""):
+        sentence.value = text
+        assert bytes(image.value) != first
+    sentence.value = "the house"
+    assert bytes(image.value) == first
+    if block.max > 1:
+        block.value = 1
+        assert bytes(image.value) != first

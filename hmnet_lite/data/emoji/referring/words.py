@@ -31,11 +31,16 @@ NOUN = "<noun>"  # the grammar's word for whatever has a vector
 
 
 class UnknownWords(ValueError):
-    """A sentence with words that have no meaning here; `words` are they."""
+    """A sentence with words that have no meaning here.
 
-    def __init__(self, message: str, words: list[str]):
+    Attributes:
+        words: which.
+        english: whether they may be English words that the table does not hold.
+    """
+
+    def __init__(self, message: str, words: list[str], english: bool = False):
         super().__init__(message)
-        self.words = words
+        self.words, self.english = words, english
 
 
 class Words:
@@ -98,10 +103,15 @@ class Words:
     def __call__(self, sentence: str) -> tuple[Tensor, Tensor]:
         """Numbers (MOST,) int64, 0 where the sentence has ended, and vectors (MOST, CHANNELS).
 
-        Raises as `split` does.
+        Raises as `split` does, and ValueError where no token is a noun.
         """
         numbers, vectors = torch.zeros(MOST, dtype=torch.int64), torch.zeros(MOST, CHANNELS)
-        for i, token in enumerate(self.split(sentence)):
+        tokens = self.split(sentence)
+        if all(token in self.grammar for token in tokens):
+            raise ValueError(
+                f"{sentence!r} names no thing; say what to find, such as 'the red thing'"
+            )
+        for i, token in enumerate(tokens):
             if token in self.grammar:
                 numbers[i] = self.grammar[token]
             else:
@@ -132,6 +142,7 @@ class Words:
         return UnknownWords(
             f"{shown}: not among the {len(known):,} words that are known; use another word{guess}",
             unknown,
+            english=True,
         )
 
 
