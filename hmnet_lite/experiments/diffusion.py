@@ -19,6 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from hmnet_lite.data.emoji.protocol import Protocol
 from hmnet_lite.experiments.results import pack
 from hmnet_lite.files import write_json
@@ -98,7 +101,7 @@ def make(name: str, seed: int, begin: Path, results: Path, checkpoints: Path) ->
             "masks", None, config, checkpoint, begin=begin, changes=dict(arm.changes), fold=0,
             scenes=SCENES, shots=arm.shots, resume=True,
         )  # fmt: skip
-    model, facts = load_checkpoint(checkpoint), read_facts(checkpoint)
+    model, facts = as_shipped(load_checkpoint(checkpoint)), read_facts(checkpoint)
     told = ("steps", "seconds", "batch", "scenes", "shots", "trained_parameters", "earlier")
     gaps = {}
     for gap in GAPS:
@@ -114,6 +117,18 @@ def make(name: str, seed: int, begin: Path, results: Path, checkpoints: Path) ->
     }  # fmt: skip
     write_json(target, numbers)
     return target
+
+
+@torch.no_grad()
+def as_shipped(model: nn.Module) -> nn.Module:
+    """Its own weights rounded to float16, as they travel.
+
+    So rounded, the autoencoder is the shipped network's, whose latents may be there already.
+    """
+    for name, value in model.state_dict().items():
+        if not name.startswith("backbone."):
+            value.copy_(value.half())
+    return model
 
 
 def load(folder: Path = FOLDER) -> dict[str, list[dict[str, Any]]]:

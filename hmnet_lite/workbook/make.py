@@ -28,6 +28,7 @@ from hmnet_lite.machine import made_on
 from hmnet_lite.workbook import (
     drawings,
     measured,
+    measured_diffusion,
     measured_failures,
     measured_forgetting,
     measured_similarity,
@@ -138,6 +139,12 @@ FIGURES = {
     "words_arms": Recipe("11_remamber", drawings.words_arms, measured_words.words_arms),
     "words_costs": Recipe(
         "11_remamber", drawings.words_costs, measured_words.words_costs, long=True
+    ),
+    "diffews_beside_hmnet": Recipe(
+        "12_diffews",
+        drawings.diffews_beside_hmnet,
+        measured_diffusion.diffews_beside_hmnet,
+        long=True,
     ),
 }
 _shown: dict[str, Any] = {}  # what this process has drawn from numbers of its own

@@ -116,4 +116,5 @@ def _still(data: Mapping[str, Any]) -> Any:
         {"answer": [paint_prediction(image, f, mask) for f in found]},
         [f"{n} support{'s' * (n > 1)}" for n in data["shots"]],
         captions={"answer": [f"IoU {100 * x:.0f} %" for x in ious]},
+        side=1.4,
     )
