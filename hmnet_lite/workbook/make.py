@@ -146,6 +146,9 @@ FIGURES = {
         measured_diffusion.diffews_beside_hmnet,
         long=True,
     ),
+    "diffews_shots": Recipe(
+        "12_diffews", drawings.diffews_shots, measured_diffusion.diffews_shots, long=True
+    ),
 }
 _shown: dict[str, Any] = {}  # what this process has drawn from numbers of its own
 
