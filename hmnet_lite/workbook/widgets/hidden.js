@@ -131,7 +131,7 @@ async function render({ model, el }) {
   return assemble(el, state, flat ? "State stepper" : "Hidden-state inspector", [
     [choice(state, "direction", data.choice ?? "direction", data.directions.map((name, i) => [i, name])),
       ...(flat ? [] : [toggle(state, "recap", "read the support again before every patch")])],
-    [player(state, "step", steps), slider(state, "step", "step", { min: 1, max: steps }),
+    [player(state, "step", steps, { first: 1 }), slider(state, "step", "step", { min: 1, max: steps }),
       slider(state, "power", "all Δ", { min: -4, max: 4, step: 1,
         show: (x) => `× ${x < 0 ? `1/${2 ** -x}` : 2 ** x}` })],
     [map], [words], [chart], ...(flat ? [] : [[picture("support"), picture("query")]])]);

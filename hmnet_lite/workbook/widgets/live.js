@@ -119,8 +119,8 @@ function toggle(state, key, label) {
   return make("label", { class: "live-toggle" }, input, make("span", { text: label }));
 }
 
-/** A button that moves a value from step to step until the last, and stops when pressed again. */
-function player(state, key, last, { milliseconds = 40, step = 1 } = {}) {
+/** A button that moves a value from `first` to the last, and stops when pressed again. */
+function player(state, key, last, { first = 0, milliseconds = 40, step = 1 } = {}) {
   let timer = 0;
   const button = make("button", { type: "button", class: "live-play", text: "▶ play" });
   const stop = () => {
@@ -130,7 +130,7 @@ function player(state, key, last, { milliseconds = 40, step = 1 } = {}) {
   };
   button.addEventListener("click", () => {
     if (timer) return stop();
-    if (state.values[key] >= last) state.set({ [key]: 0 });
+    if (state.values[key] >= last) state.set({ [key]: first });
     button.textContent = "❚❚ stop";
     timer = setInterval(() => {
       if (!button.isConnected || state.values[key] >= last) return stop();

@@ -89,7 +89,7 @@ async function render({ model, el }) {
     [i, `P = ${at(data.map, 0, i).toFixed(2)} (channel ${c + 1}, entry ${n + 1})`]);
   return assemble(el, state, "Recap player", [
     [choice(state, "entry", "a recap keeps", entries)],
-    [player(state, "step", last), slider(state, "step", "step", { min: 1, max: last })],
+    [player(state, "step", last, { first: 1 }), slider(state, "step", "step", { min: 1, max: last })],
     [literal], [affine], [words], [picture("support"), picture("query")]]);
 }
 

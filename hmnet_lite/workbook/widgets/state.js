@@ -85,7 +85,7 @@ async function render({ model, el }) {
     [choice(state, "name", "episode", data.names.map((name) => [name, name])),
       choice(state, "ratio", "support read", ratios),
       choice(state, "direction", "direction", data.directions.map((name, i) => [i, name]))],
-    [player(state, "step", steps), slider(state, "step", "pixels read", { min: 1, max: steps })],
+    [player(state, "step", steps, { first: 1 }), slider(state, "step", "pixels read", { min: 1, max: steps })],
     [support, query], [words], [chart],
     [legend([["support", "the support's part"], ["query", "the query's part"]])]]);
 }

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from tests.browser import start_lab
-from tests.workbook.widgets import living, living_network, living_state
+from tests.workbook.widgets import living, living_controls, living_network, living_state
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -116,7 +116,9 @@ def test_a_key_on_the_slider_moves_the_picture(lab, name):
         page.run_all()
         before = page.picture()
         page.press("ArrowRight")
-        page.wait_for_other_picture(before)
+        moved = page.wait_for_other_picture(before)
+        page.page.locator(".noUi-target").first.click(position={"x": 3, "y": 3})  # the mouse
+        page.wait_for_other_picture(moved)
         assert page.errors == []
 
 
@@ -209,6 +211,18 @@ def test_a_live_picture_answers(page, live, topic):
 def test_typing_in_a_live_picture_reaches_nobody_else(page, live):
     living.type_into_all(page.page, live)
     assert page.errors == []
+
+
+def test_every_control_answers_to_mouse_and_keyboard(lab, live, tmp_path):
+    path = living.write_page(tmp_path / "page.html", live)
+    with lab.open_file(path) as page:
+        for number, topic in enumerate(live):
+            widget = page.page.locator(".live").nth(number)
+            widget.wait_for()
+            times = living_controls.touch(page.page, widget)
+            print(f"\n{topic}: {len(times)} answers, the longest in {max(times):.0f} ms")
+            assert len(times) >= 3, topic
+        assert page.errors == []
 
 
 def test_without_scripts_the_still_is_seen(lab, live, tmp_path):
