@@ -39,7 +39,7 @@ def use(experiment: Experiment, results: Results) -> str:
     """Arms x gaps: support use, right minus wrong, with its 95 % interval over episodes."""
     gaps = gaps_of(results)
     body = [
-        [label, _seeds(found), *(_interval(support_use(found, gap)) for gap in gaps)]
+        [label, _seeds(found), *(interval(support_use(found, gap)) for gap in gaps)]
         for label, found in _found(experiment, results)
     ]
     return lay_out(["support use", "seeds", *gaps], body, markdown=False)
@@ -121,10 +121,17 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
-def _interval(found: Difference | None) -> str:
+def interval(found: Difference | Mapping[str, float] | None) -> str:
+    """A difference in points with its 95 % interval: "+1.2 [+0.3, +2.0]"; a dash for none.
+
+    Args:
+        found: in [-1, 1]; a mapping has mean, low and high, as figures/ keeps them.
+    """
     if found is None:
         return "-"
-    mean, low, high = (100 * x for x in (found.mean, found.low, found.high))
+    if isinstance(found, Difference):
+        found = vars(found)
+    mean, low, high = (100 * found[what] for what in ("mean", "low", "high"))
     return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 

@@ -23,6 +23,7 @@ from hmnet_lite.workbook.figures import (
     maps,
     published,
     qim,
+    questions,
     similarity,
     state,
     task,
@@ -247,6 +248,55 @@ def who_is_listened_to(numbers: Numbers) -> Figure:
 def arms_against(numbers: Numbers) -> Figure:
     """Arms against the one their question compares them with."""
     return experiments.differences(numbers)
+
+
+def along_the_scan(numbers: Numbers) -> Figure:
+    """What targets score by where they lie in the scan."""
+    return questions.along_the_scan(numbers)
+
+
+def curves_and_scores(numbers: Numbers) -> Figure:
+    """Notebook 08's measures of each network beside its score."""
+    words = {
+        "similarity": "cosine with the support, all pixels",
+        "FG - BG": "the same, FG minus BG",
+        "support's share": "support's share at the scan's end",
+    }
+    return questions.curves_and_scores(numbers, words)
+
+
+def more_supports(numbers: Numbers) -> Figure:
+    """Trained with one support, asked with several."""
+    return questions.more_supports(numbers["miou"])
+
+
+def boxes(numbers: Numbers) -> Figure:
+    """What boxes for masks cost."""
+    told = numbers["told"]
+    panels: dict[str, Any] = {}
+    for network, gaps in told.items():
+        for gap, found in gaps.items():
+            panels.setdefault(gap, {}).setdefault("box minus mask", {})[network] = found[
+                "box - mask"
+            ]
+    return experiments.differences(panels)
+
+
+def knocked_out(numbers: Numbers) -> Figure:
+    """What a trained network loses when a part is changed."""
+    told = numbers["told"]
+    gaps = next(iter(told.values()))
+    return experiments.differences({
+        gap: {
+            f"{arm}, against as trained": {
+                what: found["change"]
+                for what, found in gaps_of[gap].items()
+                if what != "as trained"
+            }
+            for arm, gaps_of in told.items()
+        }
+        for gap in gaps
+    })  # fmt: skip
 
 
 def failure_kinds(numbers: Numbers) -> Figure:

@@ -32,8 +32,10 @@ from hmnet_lite.workbook import (
     measured_failures,
     measured_forgetting,
     measured_similarity,
+    measured_tests,
     measured_words,
     numbers,
+    numbers_of_questions,
     numbers_of_runs,
 )
 from hmnet_lite.workbook.figures.parts import save
@@ -124,6 +126,19 @@ FIGURES = {
     ),
     "by_the_state_alone": Recipe(
         "09_experiments", drawings.arms_against, numbers_of_runs.by_the_state_alone
+    ),
+    "along_the_scan": Recipe(
+        "09_experiments", drawings.along_the_scan, numbers_of_questions.along_the_scan, long=True
+    ),
+    "curves_and_scores": Recipe(
+        "09_experiments", drawings.curves_and_scores, numbers_of_questions.curves_and_scores
+    ),
+    "more_supports": Recipe(
+        "09_experiments", drawings.more_supports, measured_tests.more_supports, long=True
+    ),
+    "boxes": Recipe("09_experiments", drawings.boxes, measured_tests.boxes_for_masks, long=True),
+    "knocked_out": Recipe(
+        "09_experiments", drawings.knocked_out, measured_tests.knocked_out, long=True
     ),
     "failure_kinds": Recipe(
         "09_experiments", drawings.failure_kinds, measured_failures.failure_kinds, long=True

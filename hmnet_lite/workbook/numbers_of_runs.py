@@ -28,7 +28,8 @@ GROUPS = {
 }
 #: questions whose answer is a difference of mIoU, by whether the support has another way
 ALONE = (
-    "listening-state", "controls-state", "qim-state", "alpha", "directions", "size", "start",
+    "listening-state", "controls-state", "qim-state", "recap-kind", "alpha", "untied", "directions",
+    "size", "start",
 )  # fmt: skip
 BESIDE = (
     "table-3", "controls", "listening-shortcuts", "listening-prior", "listening-prototype",
