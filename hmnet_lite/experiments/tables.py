@@ -54,7 +54,7 @@ def differences(experiment: Experiment, results: Results) -> str:
     for label, ours in found.items():
         cells = [difference(ours, base, gap, fold=FOLD) for gap in gaps]
         pairs = max(cell.runs if cell else 0 for cell in cells)
-        body.append([label, str(pairs), *map(_interval, cells)])
+        body.append([label, str(pairs), *map(interval, cells)])
     return lay_out([f"minus {experiment.against}", "seeds", *gaps], body, markdown=False)
 
 
