@@ -12,6 +12,7 @@ import shutil
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,20 @@ class RunFolder:
         folder: where; made when the first checkpoint is written.
         keep: how many of the newest stay.
         identity: what must be equal for a run to go on (config, network, data); plain JSON values.
+        defaults: part of the identity to its fields' defaults: a run that was begun before a field
+            existed was trained as its default says.
     """
 
-    def __init__(self, folder: Path, keep: int, identity: dict[str, Any]):
+    def __init__(
+        self,
+        folder: Path,
+        keep: int,
+        identity: dict[str, Any],
+        defaults: dict[str, dict[str, Any]] | None = None,
+    ):
         self.folder, self.keep = Path(folder), keep
         self.identity = json.loads(json.dumps(identity))
+        self.defaults = json.loads(json.dumps(defaults or {}))
 
     def checkpoints(self) -> list[Path]:
         """The newest first."""
@@ -123,12 +133,23 @@ class RunFolder:
             if now == then:
                 continue
             if isinstance(now, dict) and isinstance(then, dict):
+                known = self.defaults.get(part, {})
+                then = {n: value for n, value in known.items() if n in now} | then
+                if now == then:
+                    continue
                 name = next(n for n in sorted(now.keys() | then) if now.get(n) != then.get(n))
                 now, then, part = now.get(name), then.get(name), f"{part}'s {name}"
             raise ValueError(
                 f"{path} cannot be gone on from: its {part} was {then!r} and is now {now!r}; give "
                 "the same again, or choose another folder to start afresh"
             )
+
+
+def defaults_of(config: Any) -> dict[str, Any]:
+    """Field to default of a dataclass's instance; {} of anything else."""
+    if not is_dataclass(config):
+        return {}
+    return {f.name: f.default for f in fields(config) if f.default is not MISSING}
 
 
 def collect(model: nn.Module, optimisers: Sequence[Optimizer], average: MovingAverage | None,

@@ -31,6 +31,7 @@ from hmnet_lite.training.runs import (
     RunFolder,
     below,
     collect,
+    defaults_of,
     frozen_digest,
     random_states,
     restore,
@@ -105,7 +106,9 @@ class Trainer:
             "data": source.fingerprint,
             "frozen weights": frozen_digest(model),
         }
-        self._run = RunFolder(Path(folder), config.keep, identity) if folder else None
+        network = getattr(model, "config", None)
+        defaults = {"config": defaults_of(config), "network": defaults_of(network)}
+        self._run = RunFolder(Path(folder), config.keep, identity, defaults) if folder else None
 
     @property
     def is_main(self) -> bool:

@@ -1,6 +1,7 @@
 """Never lose work: kills, signals, full disks, damaged files, other configs."""
 
 import errno
+import json
 import multiprocessing
 import os
 import random
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from hmnet_lite import files
+from hmnet_lite.tensors import read_tensors, write_tensors
 from hmnet_lite.training import signals
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.runs import random_states, set_random_states
@@ -147,6 +149,21 @@ def test_another_config_is_refused_by_its_field(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         run(tmp_path, TrainConfig(**CONFIG.to_dict() | change))
     run(tmp_path, TrainConfig(**CONFIG.to_dict() | {"checkpoint_every": 3, "keep": 1}))
+
+
+def test_a_run_older_than_a_field_goes_on_where_the_field_has_its_default(tmp_path):
+    """A new version knows one field more; without it the run was trained as its default says."""
+    with pytest.raises(RuntimeError):
+        run(tmp_path, on_step=stop_at(5))
+    for path in tmp_path.glob("*.safetensors"):
+        tensors, header = read_tensors(path)
+        identity = json.loads(header["identity"])
+        assert identity["config"].pop("clip") == TrainConfig().clip
+        write_tensors(path, tensors, header | {"identity": json.dumps(identity)})
+    with pytest.raises(ValueError, match=r"its config's clip was 1.0 and is now 2.0"):
+        run(tmp_path, TrainConfig(**CONFIG.to_dict() | {"clip": 2.0}))
+    _, history = run(tmp_path)
+    assert history.steps == 40
 
 
 def test_other_data_is_refused(tmp_path):
