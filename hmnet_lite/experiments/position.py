@@ -9,12 +9,16 @@ import numpy as np
 
 from hmnet_lite.experiments.results import Result
 from hmnet_lite.experiments.runs import TEST
+from hmnet_lite.models.features import CachedFeatures
 
 
 def positions(gap: str, fold: int = 0, episodes: int = TEST.episodes) -> np.ndarray:
     """(episodes,) where the middle of each target lies on a scan by rows: 0 first, 1 last."""
     scenes = replace(TEST, fold=fold, gap=gap, episodes=episodes).build()
-    return np.array([_middle(scenes[i].query_mask == 1) for i in range(episodes)])
+    cached = CachedFeatures(
+        scenes, progress=False
+    )  # as the tests left them: no scene is drawn again
+    return np.array([_middle(cached[i].query_mask == 1) for i in range(episodes)])
 
 
 def ious(results: Sequence[Result], gap: str) -> np.ndarray:

@@ -9,7 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from hmnet_lite.workbook.figures.parts import DASHES, GAP_LABELS, MARKERS, STYLE, WIDTH, colours
+from hmnet_lite.workbook.figures.palette import colours
+from hmnet_lite.workbook.figures.parts import DASHES, GAP_LABELS, MARKERS, STYLE, WIDTH
 
 #: how several supports are pooled → words of the legend
 WAYS = {
