@@ -237,9 +237,9 @@ EXPERIMENTS: dict[str, Experiment] = {
             "What must a recap keep of the state it meets?",
             "Nothing: a reset is as good as the affine recap, for what a patch needs of the "
             "support is in H_S. Adding without forgetting is no worse than two points.",
-            {"affine": "state-srm", "reset": "state-srm-reset", "add": "state-srm-add",
-             "read once": "state-cross"},
-            "affine",
+            {"SRM recap": "state-srm", "SRM, a recap resets": "state-srm-reset",
+             "SRM, a recap adds": "state-srm-add", "read once": "state-cross"},
+            "SRM recap",
         ),
         Experiment(
             "position",
