@@ -164,6 +164,7 @@ FIGURES = {
     "diffews_shots": Recipe(
         "12_diffews", drawings.diffews_shots, measured_diffusion.diffews_shots, long=True
     ),
+    "diffews_arms": Recipe("12_diffews", drawings.diffews_arms, measured_diffusion.diffews_arms),
 }
 _shown: dict[str, Any] = {}  # what this process has drawn from numbers of its own
 
