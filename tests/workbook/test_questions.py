@@ -1,5 +1,6 @@
 """The eight questions' numbers: rank correlations, networks asked otherwise."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -55,6 +56,13 @@ def test_the_same_weights_are_asked_otherwise_and_one_support_is_the_same_for_al
         otherwise(network, recap="never")
 
 
+@pytest.fixture
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.usefixtures("closed")
 def test_figures_show_what_they_are_given():
     found = {"quarters": [0.5, 0.4, 0.3, 0.2]}
     figure = along_the_scan({"same": {"once": found, "recap": found}, "cross": {"once": found}})
