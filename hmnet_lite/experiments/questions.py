@@ -30,7 +30,7 @@ class Question:
 QUESTIONS = {
     1: Question(
         "Does what QIM adds grow with the intra-class gap, as its reason says it should?",
-        "Yes: SRM with QIM minus SRM alone is larger at cross and held-out than at same.",
+        "Yes: reading at every pixel pays more at a wide gap. (So written before the first runs.)",
         "QIM was trained beside SRM here; alone it has nothing but the mean state to learn from.",
         ("listening-state",),
     ),
