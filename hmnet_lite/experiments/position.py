@@ -15,9 +15,8 @@ from hmnet_lite.models.features import CachedFeatures
 def positions(gap: str, fold: int = 0, episodes: int = TEST.episodes) -> np.ndarray:
     """(episodes,) where the middle of each target lies on a scan by rows: 0 first, 1 last."""
     scenes = replace(TEST, fold=fold, gap=gap, episodes=episodes).build()
-    cached = CachedFeatures(
-        scenes, progress=False
-    )  # as the tests left them: no scene is drawn again
+    # as the tests left them: no scene is drawn again
+    cached = CachedFeatures(scenes, progress=False)
     return np.array([_middle(cached[i].query_mask == 1) for i in range(episodes)])
 
 

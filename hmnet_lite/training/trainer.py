@@ -97,16 +97,13 @@ class Trainer:
             share_batch_norms(model)
         self._objective = self._accelerator.prepare(Objective(model, loss))
         self._steppers = [self._accelerator.prepare(o) for o in self._optimisers]
+        network = getattr(model, "config", None)
         identity = {
             "config": config.deciding(),
-            "network": {
-                "class": type(model).__name__,
-                **(model.config.to_dict() if hasattr(model, "config") else {}),
-            },
+            "network": {"class": type(model).__name__} | (network.to_dict() if network else {}),
             "data": source.fingerprint,
             "frozen weights": frozen_digest(model),
         }
-        network = getattr(model, "config", None)
         defaults = {"config": defaults_of(config), "network": defaults_of(network)}
         self._run = RunFolder(Path(folder), config.keep, identity, defaults) if folder else None
 
