@@ -17,6 +17,9 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Files go to the workers in this order: the long ones first, or the last runs alone.
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path.suffix != ".ipynb" and item.path not in long)
     if not torch.cuda.is_available():
         no_gpu = pytest.mark.skip(reason="needs a CUDA device, and torch sees none")
         for item in items:

@@ -198,7 +198,9 @@ def test(*arguments: str) -> int:
     command = ["-m", "pytest", "tests", *(["notebooks"] if (ROOT / "notebooks").is_dir() else [])]
     # a cell takes 90 s at most by itself; here another process takes half of the machine
     command += ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "180"]
-    command += ["-n", "2", "--dist", "loadfile", "--durations", "10", *arguments]
+    # in the order of tests/conftest.py, and not by how many tests a file holds
+    command += ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+    command += ["--durations", "10", *arguments]
     return _python(*command, threads=1)
 
 

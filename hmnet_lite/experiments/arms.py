@@ -90,6 +90,9 @@ def _arms() -> dict[str, Arm]:
 
     late = replace(STATE, **SHORTCUTS["shortcuts"][1], **MIXERS["both"][1])
     arms.append(Arm("shortcuts-late", late, ALONE, FEWER, after="state-both"))
+    twice = TrainConfig(steps=2 * ALONE.steps)
+    arms.append(Arm("shortcuts-long", late, twice, FEWER))
+    arms.append(Arm("shortcuts-base-long", replace(late, depth=0), twice, FEWER))
 
     def state(name: str, seeds: tuple[int, ...] = FEWER, **switches) -> None:
         arms.append(Arm(f"state-{name}", replace(STATE, **switches), ALONE, seeds))
@@ -171,6 +174,16 @@ EXPERIMENTS: dict[str, Experiment] = {
             {"shortcuts from the start": "shortcuts-both", "by the state alone": "state-both",
              "state first, shortcuts later": "shortcuts-late"},
             "shortcuts from the start",
+        ),
+        Experiment(
+            "equal-steps",
+            "Does learning the state first cost accuracy, when all have had as many steps?",
+            "A point or two: half of the steps were spent without the shortcuts. Leaving Mamba "
+            "out costs nothing.",
+            {"shortcuts for all 4,000 steps": "shortcuts-long",
+             "the same without Mamba": "shortcuts-base-long",
+             "state for 2,000, then shortcuts": "shortcuts-late"},
+            "shortcuts for all 4,000 steps",
         ),
         Experiment(
             "table-3",
