@@ -61,8 +61,8 @@ def differences(experiment: Experiment, results: Results) -> str:
 def verdicts(experiment: Experiment, results: Results) -> str:
     """A line an arm: where it scores above or below `experiment.against`, where nothing is seen.
 
-    A difference is seen where its 95 % interval over episodes leaves out 0. That says nothing of
-    other training runs: the number of seeds stands beside it. Arms without a run are named last.
+    A difference is seen where its 95 % interval over episodes and every training seed are on one
+    side of 0; the number of seeds stands beside it. Arms without a run are named last.
     """
     found = dict(_found(experiment, results))
     base = found.pop(experiment.against)
@@ -78,9 +78,9 @@ def verdicts(experiment: Experiment, results: Results) -> str:
 def heard(experiment: Experiment, results: Results) -> str:
     """A line an arm: at which gaps it listens to the support at its mixer.
 
-    It does where the interval of its support use leaves out 0 and the use is half a point or more:
-    over enough episodes a difference of nothing can be sure. A network without a mixer has nothing
-    to listen with, and no line.
+    It does where its support use is seen, as in `verdicts`, and is half a point or more: over
+    enough episodes a difference of nothing can be sure. A network without a mixer has nothing to
+    listen with, and no line.
     """
     words = ("listens", "does better misled", "deaf")
     found = dict(_found(experiment, results))
@@ -150,7 +150,7 @@ def _said(
     seeds = 0
     for gap, cell in found.items():
         if cell:
-            sure = (cell.low > 0 or cell.high < 0) and abs(cell.mean) >= least
+            sure = cell.seen and abs(cell.mean) >= least
             kind = words[2] if not sure else words[0] if cell.mean > 0 else words[1]
             kinds[kind].append(f"{gap} {100 * cell.mean:+.1f}")
             seeds = max(seeds, cell.runs)

@@ -25,16 +25,29 @@ class Difference:
         mean: over pairs of training runs.
         low, high: ends of the interval over test episodes (or sentences).
         level: the interval's, for example 0.95.
-        spread: sample standard deviation over pairs of training runs; None for a single pair.
-        runs: pairs of training runs.
+        each: that of every pair of training runs.
     """
 
     mean: float
     low: float
     high: float
     level: float
-    spread: float | None
-    runs: int
+    each: tuple[float, ...]
+
+    @property
+    def runs(self) -> int:
+        """Pairs of training runs."""
+        return len(self.each)
+
+    @property
+    def spread(self) -> float | None:
+        """Sample standard deviation over pairs of training runs; None for a single pair."""
+        return statistics.stdev(self.each) if self.runs > 1 else None
+
+    @property
+    def seen(self) -> bool:
+        """Whether the interval and every pair of training runs are on one side of 0."""
+        return min(self.low, *self.each) > 0 or max(self.high, *self.each) < 0
 
     def __str__(self) -> str:
         spread = "" if self.spread is None else f", ± {100 * self.spread:.1f} over {self.runs} runs"
@@ -90,8 +103,7 @@ def paired_difference(
     gained = (drawn[: len(ours)] - drawn[len(ours) :]).mean(0)
     low, high = np.quantile(gained, [(1 - level) / 2, (1 + level) / 2])
     pairs = [a.miou - b.miou for a, b in zip(ours, theirs, strict=True)]
-    spread = statistics.stdev(pairs) if len(pairs) > 1 else None
-    return Difference(statistics.fmean(pairs), float(low), float(high), level, spread, len(pairs))
+    return Difference(statistics.fmean(pairs), float(low), float(high), level, tuple(pairs))
 
 
 def paired_oiou(
@@ -130,8 +142,7 @@ def paired_oiou(
 
     low, high = np.quantile(gained(often).mean(0), [(1 - level) / 2, (1 + level) / 2])
     pairs = gained(np.ones((1, count), np.int64))[:, 0].tolist()
-    spread = statistics.stdev(pairs) if len(pairs) > 1 else None
-    return Difference(statistics.fmean(pairs), float(low), float(high), level, spread, len(pairs))
+    return Difference(statistics.fmean(pairs), float(low), float(high), level, tuple(pairs))
 
 
 def mean_interval(

@@ -81,7 +81,7 @@ def place_of(arm: str) -> tuple[str, str]:
 def _differences(
     experiments: Sequence[str], results: Mapping[str, Sequence[Result]]
 ) -> dict[str, Any]:
-    """Gap to "against ..." to arm to mean, low, high in [-1, 1] and pairs of training runs."""
+    """Gap to "against ..." to arm to mean, low, high, each pair of runs, in [-1, 1]."""
     panels: dict[str, Any] = {}
     for gap in gaps_of(results):
         panels[gap] = {}
@@ -94,7 +94,7 @@ def _differences(
                 if label != experiment.against and found:
                     arms[label.removeprefix("+ ")] = {
                         "mean": found.mean, "low": found.low, "high": found.high,
-                        "seeds": found.runs,
+                        "seeds": found.runs, "each": found.each,
                     }  # fmt: skip
             if arms:
                 several = name in BESIDE and name.startswith("listening-")

@@ -60,6 +60,13 @@ def test_differences_are_paired_by_seed():
 def test_what_is_seen_is_said_with_its_seeds():
     said = tables.verdicts(TWO, RESULTS).splitlines()
     assert said == ["b against a: below: same -20.0 (1 seed)", "not measured: c"]
+    torn = {
+        "state-both": [result("state-both", s, 0.5, 0.2) for s in (0, 1)],
+        "state-srm": [result("state-srm", s, x, 0.2) for s, x in enumerate((0.4, 0.8))],
+    }
+    found = difference(torn["state-srm"], torn["state-both"], "same")
+    assert found.low > 0 and found.each == pytest.approx((-0.1, 0.3)) and not found.seen
+    assert tables.verdicts(TWO, torn).startswith("b against a: not seen: same +10.0 (2 seeds)")
     barely = {"state-qim": [result("state-qim", 0, 0.402, 0.4, side=100)]}
     assert support_use(barely["state-qim"], "same").low > 0, "sure, and still nothing"
     assert "c: deaf: same +0.2 (1 seed)" in tables.heard(TWO, barely)

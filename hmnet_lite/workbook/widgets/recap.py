@@ -124,6 +124,7 @@ def _still(data: dict[str, Any]) -> Any:
             line = walk(data, entry, literal=literal)
             ax.plot(np.arange(1, len(line) + 1), line, color=BLUE)
             ax.set(ylabel="h", xlim=(0, len(line)))
-            ax.set_title(f"{'literal' if literal else 'affine'}: {len(line)} steps", loc="left")
+            way = "literal" if literal else "affine, the support's own reading aside"
+            ax.set_title(f"{way}: {len(line)} steps", loc="left")
         axes[-1].set_xlabel("steps")
     return figure
