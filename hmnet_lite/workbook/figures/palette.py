@@ -31,6 +31,7 @@ FROZEN, COMPUTED, TRAINED = "#D9D9D9", "#FBE6C0", "#CFE3F1"
 
 #: what a name speaks of keeps its colour; the first word of these that the name holds counts
 KEPT = {
+    "untrained": GREYS[0],  # by whatever it would read
     "without Mamba": ORANGE, "HMNet-lite": BLUE, "SRM and QIM": BLUE, "SRM + QIM": BLUE,
     "concatenation": VERMILLION, "cross Mamba": VERMILLION, "self Mamba": SKY,
     "SRM": SKY, "QIM": PURPLE, "prior": GREEN, "attention": BLACK,
