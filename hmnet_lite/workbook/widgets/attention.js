@@ -30,11 +30,12 @@ function ofSequence(data, el) {
       Object.assign(context, { lineWidth: 1.5, strokeStyle: c.ink }); // around the row, not on it
       context.strokeRect(1, (v.row[0] * h) / steps - 1.5, w - 2, h / steps + 3);
     }, { caption: `${name}: a row an output, a column an input` }), state, "row", [steps, 1])));
+  const signs = legend([["query", "positive"], ["negative", "negative; the fuller, the larger"]]);
   const charts = names.map((name) => {
     const chart = canvas(state, `The chosen row of: ${name}`, (context, w, h, c, v) => {
       const values = [...row(v, name)], low = Math.min(0, ...values), high = Math.max(1e-9, ...values);
       const { py, box } = axes(context, w, h, c, { x: [1, steps], y: [low, high], xlabel: "input",
-        ylabel: "weight", marks: [...new Set([low, 0, high])] });
+        ylabel: "weight", marks: [0, low, high] });
       const wide = (box[2] - box[0]) / steps;
       values.forEach((value, s) => {
         context.fillStyle = value < 0 ? c.negative : c.query;
@@ -49,7 +50,7 @@ function ofSequence(data, el) {
     const total = values.reduce((sum, x) => sum + x, 0), most = values.indexOf(Math.max(...values));
     return `${name}: most from input ${most + 1}, ${percent(total ? values[most] / total : 0)} of all weights`;
   }).join("; ") + ".");
-  return assemble(el, state, "A scan's rows and attention's", [pictures, [words], ...charts.map((x) => [x])]);
+  return assemble(el, state, "A scan's rows and attention's", [pictures, [signs], [words], ...charts.map((x) => [x])]);
 }
 
 /** A picture: the weights of the chosen pixel as maps. */
@@ -79,7 +80,9 @@ function ofPicture(data, el) {
       + (data.support ? `, ${percent(share(v, way, 1))} on the support` : "")).join("; ") + ".");
   return assemble(el, state, "Scan as attention", [
     [choice(state, "way", "scan", data.ways.slice(0, last).map((name, i) => [i, name.replace("scan ", "")]))],
-    ...(data.support ? rows : [rows.flat()]), [words]]);
+    ...(data.support ? rows : [rows.flat()]), [words],
+    [legend([["query", "weight on the query's pixels: the fuller, the larger"],
+      ...(data.support ? [["support", "on the support's"]] : []), ["outline", "the thing"]])]]);
 }
 
 async function render({ model, el }) {

@@ -73,13 +73,16 @@ async function render({ model, el }) {
     + `${kinds[at(data.part, v.episode)[cell(v)]]}. Cosine with the support's mean: `
     + ["left", "right"].map((side) => `${data.fusions[v[side]]} ${cosines(v, side)[cell(v)].toFixed(2)}`).join(", ")
     + `. Thing minus rest: ${["left", "right"].map((side) => apart(v, side).toFixed(2)).join(", ")}.`);
+  const planes = ["left", "right"].map(plane);
+  for (const figure of planes) figure.classList.add("live-full");
   const names = data.fusions.map((name, i) => [i, name]);
   return assemble(el, state, "Fusion comparer", [
     [...(count > 1 ? [choice(state, "episode", "episode", data.episodes.map((name, i) => [i, name]))] : []),
       choice(state, "view", "shown as", [["colours", "colours"], ["cosine", "cosine with the support"]])],
     [choice(state, "left", "left", names)], [choice(state, "right", "right", names)],
-    [query, map("left"), map("right")], [plane("left"), plane("right")], [words],
-    [legend([["query", "the thing"], ["rest", "the rest"], ["support", "the support's mean"]])]]);
+    [query, map("left"), map("right")], planes, [words],
+    [legend([["query", "the thing"], ["rest", "the rest"], ["support", "the support's mean"],
+      ["ink", "around the chosen pixel"], ["outline", "the thing's outline"]])]]);
 }
 
 export default { render };

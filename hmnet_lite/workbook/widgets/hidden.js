@@ -84,12 +84,14 @@ async function render({ model, el }) {
       context.drawImage(raster(columns, rows, (i) => {
         const j = flat ? i : (i % channels) * entries + Math.floor(i / channels);
         const value = states[begin + j] / largest;
-        return [...rgb(value < 0 ? c.negative : c.query), 255 * Math.sqrt(Math.abs(value))];
+        return [...rgb(value < 0 ? c.negative : c.query), 255 * Math.cbrt(Math.abs(value))];
       }), 0, 0, w, h);
       const [row, column] = v.entry;
-      frame(context, (column * w) / columns, (row * h) / rows, w / columns, h / rows);
+      const wide = Math.max(0, 12 - w / columns) / 2; // around a narrow entry, not over it
+      frame(context, (column * w) / columns - wide, (row * h) / rows - wide, w / columns + 2 * wide,
+        h / rows + 2 * wide);
     }, { aspect: flat ? 10 : 3.4, caption: `the state h, a column ${flat ? "an entry" : "a channel, "
-      + "a row an entry"}: purple negative, orange positive; click, or arrow keys` });
+      + "a row an entry"}: purple negative, orange positive, the fuller, the larger; click, or arrow keys` });
   choosing(map, state, "entry", [rows, columns]);
 
   const chart = canvas(state, "The life line of the chosen entry", (context, w, h, c, v) => {
@@ -98,7 +100,7 @@ async function render({ model, el }) {
     const span = Math.max(high - low, 1e-9);
     const { px, py, box } = axes(context, w, h, c, { x: [0, line.length],
       y: [low - 0.05 * span, high + 0.05 * span], xlabel: "steps", ylabel: "h",
-      marks: [low, 0, high].filter((mark) => mark === 0 || Math.abs(mark) > 0.1 * span) });
+      marks: [0, low, high] });
     const steps = line.map(([name, i]) => at(given[name].delta, i, chosen(v)[1]));
     const tallest = Math.max(...steps) / (0.3 * (box[3] - box[1]));
     context.globalAlpha = 0.6;
@@ -131,7 +133,8 @@ async function render({ model, el }) {
   return assemble(el, state, flat ? "State stepper" : "Hidden-state inspector", [
     [choice(state, "direction", data.choice ?? "direction", data.directions.map((name, i) => [i, name])),
       ...(flat ? [] : [toggle(state, "recap", "read the support again before every patch")])],
-    [player(state, "step", steps, { first: 1 }), slider(state, "step", "step", { min: 1, max: steps }),
+    [player(state, "step", steps, { first: 1 }), slider(state, "step", "step", { min: 1, max: steps,
+        show: (step) => String(stepOf({ ...state.values, step })) }),
       slider(state, "power", "all Δ", { min: -4, max: 4, step: 1,
         show: (x) => `× ${x < 0 ? `1/${2 ** -x}` : 2 ** x}` })],
     [map], [words], [chart], ...(flat ? [] : [[picture("support"), picture("query")]])]);

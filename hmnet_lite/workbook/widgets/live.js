@@ -377,21 +377,21 @@ const ANSWERS = [["hit", "found"], ["false", "false alarm"], ["miss", "missed"]]
 
 // ---- charts -------------------------------------------------------------------------------------
 
-/** Draw axes; returns functions from values to pixels, and the box [left, top, right, bottom]. */
+/** Draw axes; of `marks` too close to each other the first. Gives functions to pixels, and the box. */
 function axes(context, width, height, c, { x, y, xlabel, ylabel, marks = [0, 0.5, 1] }) {
-  const box = [52, 8, width - 10, height - 34];
+  const box = [60, 8, width - 14, height - 34]; // left, top, right, bottom
   const px = (v) => box[0] + ((v - x[0]) / (x[1] - x[0])) * (box[2] - box[0]);
   const py = (v) => box[3] - ((v - y[0]) / (y[1] - y[0])) * (box[3] - box[1]);
   Object.assign(context, { fillStyle: c.quiet, strokeStyle: c.line, lineWidth: 1, textAlign: "right" });
-  for (const mark of marks) {
-    context.fillText(String(Number(mark.toPrecision(3))), box[0] - 6, py(mark) + 4);
+  for (const [i, mark] of marks.entries()) {
+    if (marks.slice(0, i).some((other) => Math.abs(py(other) - py(mark)) < 14)) continue;
+    context.fillText(String(Number(mark.toPrecision(3))).replace("-", "−"), box[0] - 6, py(mark) + 4);
     context.strokeRect(box[0], py(mark), box[2] - box[0], 0);
   }
-  context.textAlign = "center";
-  context.fillText(xlabel, (box[0] + box[2]) / 2, height - 6);
+  Object.assign(context, { textAlign: "center" }).fillText(xlabel, (box[0] + box[2]) / 2, height - 6);
   for (const end of x) context.fillText(String(end), px(end), box[3] + 15);
   context.save();
-  context.translate(13, (box[1] + box[3]) / 2);
+  context.translate(11, (box[1] + box[3]) / 2);
   context.rotate(-Math.PI / 2);
   context.fillText(ylabel, 0, 0);
   context.restore();

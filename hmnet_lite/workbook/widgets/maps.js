@@ -30,7 +30,8 @@ async function render({ model, el }) {
         }
         context.fill();
       }
-      Object.assign(context, { textAlign: "center", font: `${Math.min(13, w / 62)}px sans-serif` });
+      const letters = Math.max(10, Math.min(13, w / 62));
+      Object.assign(context, { textAlign: "center", font: `${letters}px sans-serif` });
       for (const [name, { box, kind }] of Object.entries(boxes)) {
         const [x, y, width, height] = box.map((n) => n * unit), [fill, alpha] = kinds[kind];
         context.fillStyle = c.paper;
@@ -41,7 +42,11 @@ async function render({ model, el }) {
           lineWidth: name === v.stop ? 3.5 : 1 });
         context.strokeRect(x, y, width, height);
         const lines = name.startsWith("block") ? [name, name === "block 1" ? "self" : "hybrid"] : [name];
-        lines.forEach((line, i) => context.fillText(line, x + width / 2, y + height / 2 + 4 + 16 * (i - (lines.length - 1) / 2)));
+        context.save();
+        context.translate(x + width / 2, y + height / 2);
+        if (lines.some((line) => context.measureText(line).width > width - 4)) context.rotate(-Math.PI / 2);
+        lines.forEach((line, i) => context.fillText(line, 0, 4 + 1.25 * letters * (i - (lines.length - 1) / 2)));
+        context.restore();
       }
     }, { aspect: FIELD[0] / FIELD[1] });
   chart.classList.add("live-wide");
@@ -80,7 +85,7 @@ async function render({ model, el }) {
     ["operations", "operations", (n) => `${count(Number((n / 1e6).toFixed(1)))} M`],
     ["seconds", "time", (n) => `${(1000 * n).toFixed(1)} ms`]].map(([key, title, show]) => {
     const own = boxes[stop][key] ?? 0, share = own / whole(key);
-    return [title, [[stop, share, "query"], ["all other boxes", 1 - share, "rest"]], `${show(own)} of ${show(whole(key))} (${percent(share)})`];
+    return [title, [[stop, share, "ink"], ["all other boxes", 1 - share, "rest"]], `${show(own)} of ${show(whole(key))} (${percent(share)})`];
   }));
   const words = telling(state, ({ stop }) => {
     const { text, kind, shape } = boxes[stop];
@@ -88,8 +93,9 @@ async function render({ model, el }) {
   });
   const side = make("div", { style: "flex:1 1 340px;align-self:flex-start" }, ...chips, costs);
   return assemble(el, state, "Walk the network", [[chart],
+    [legend(["frozen", "computed", "trained"].map((kind) => [kind, kind]))],
     [choice(state, "stop", "box", names.map((name) => [name, name]))], [words], [shown, side],
-    [legend([["query", "the chosen box's share"], ["rest", "all other boxes"]])]]);
+    [legend([["ink", "the chosen box's share"], ["rest", "all other boxes"], ["outline", "the thing"]])]]);
 }
 
 export default { render };

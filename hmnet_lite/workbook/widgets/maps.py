@@ -84,6 +84,7 @@ EVIDENCE = {  # of the seven maps of all depths together, those that are shown: 
     "share of the thing among look-alikes": 5,
     "best match with the rest": 6,
 }
+COSTS = ("shape", "trained", "frozen", "operations", "seconds")  # what a box tells of its `Stop`
 
 
 def walk_the_network(model: HMNet, episode: Episode) -> Live:
@@ -117,18 +118,11 @@ def walk_data(stops: list[Stop]) -> dict[str, Any]:
         where it is one channel, and "of", the picture that it lies on; "arrows".
     """
     found = {stop.name: stop for stop in stops}
-    boxes = {}
+    boxes: dict[str, dict[str, Any]] = {}
     for name, (box, kind, text) in BOXES.items():
-        boxes[name] = {"box": list(box), "kind": kind, "text": text}
+        boxes[name] = {"box": box, "kind": kind, "text": text}
         if name in found:
-            stop = found[name]
-            boxes[name] |= {
-                "shape": list(stop.shape),
-                "trained": stop.trained,
-                "frozen": stop.frozen,
-                "operations": int(stop.operations),
-                "seconds": stop.seconds,
-            }
+            boxes[name] |= {key: getattr(found[name], key) for key in COSTS}
     maps = {
         name: {
             title: {
@@ -139,7 +133,7 @@ def walk_data(stops: list[Stop]) -> dict[str, Any]:
         }
         for name, stop in found.items()
     }
-    return {"boxes": boxes, "arrows": [[list(c) for c in a] for a in ARROWS], "maps": maps}
+    return {"boxes": boxes, "arrows": ARROWS, "maps": maps}
 
 
 def _shown(stop: Stop) -> dict[str, torch.Tensor]:

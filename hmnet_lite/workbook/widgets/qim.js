@@ -26,8 +26,8 @@ async function render({ model, el }) {
       heat(context, width, height, { picture: image, size: path.support_size, colour: c.support,
         paper: c.paper, values: at(path.support, viewOf(values, path), cell(values, path)) });
       outline(context, width, height, mask, c.mark);
-    }, { caption: ({ network }) => "support" + (data.shown[network] === "zoomed"
-      ? ", as the mixer sees it: cut to the box of its class" : "") });
+    }, { caption: ({ network }) => `support${data.shown[network] === "zoomed"
+      ? " (cut to the box of its class, as the mixer sees it)" : ""}: the bluer, the more it wrote` });
 
   const query = canvas(state, "Query: choose a pixel by a click or with the arrow keys",
     (context, width, height, c, values) => {
@@ -42,7 +42,7 @@ async function render({ model, el }) {
         context.strokeStyle = stroke;
         context.strokeRect(...box);
       }
-    }, { caption: "query: click, or arrow keys" });
+    }, { caption: "query: the more orange, the more it wrote; click, or arrow keys" });
   const size = pathOf(state.values).size;
   choosing(query, state, "pixel", size);
 
@@ -66,7 +66,7 @@ async function render({ model, el }) {
   const paths = [["SRM", "SRM"], ["QIM", "QIM"]];
   const second = [choice(state, "path", "path", paths), choice(state, "view", "direction (of SRM)", VIEWS)];
   return assemble(el, state, "Pixel inspector", [first, second, [support, query], [words], [both],
-    [legend(WRITERS.map(([part, kind]) => [kind, part]))]]);
+    [legend([...WRITERS.map(([part, kind]) => [kind, part]), ["outline", "the thing"]])]]);
 }
 
 export default { render };

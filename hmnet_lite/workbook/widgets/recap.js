@@ -50,7 +50,7 @@ async function render({ model, el }) {
       const line = lines[v.entry][which], values = lines[v.entry][0].map((x) => x.h);
       const low = Math.min(0, ...values), high = Math.max(0, ...values);
       const { px, py, box } = axes(context, w, h, c, { x: [0, line.length], y: [low, high],
-        xlabel: "steps", ylabel: "h", marks: [...new Set([low, 0, high])] });
+        xlabel: "steps", ylabel: "h", marks: [0, low, high] });
       context.fillStyle = c.support;
       context.globalAlpha = 0.25;
       line.forEach(({ name }, t) => {

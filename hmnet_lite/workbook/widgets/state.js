@@ -43,7 +43,7 @@ async function render({ model, el }) {
     const [support, query] = lines(v), { cosine, at: when } = memory(v);
     const top = Math.max(...support.map((s, i) => s + query[i]));
     const { px, py, box } = axes(context, width, height, c, { x: [0, steps], y: [0, 1.05 * top],
-      xlabel: "query pixels read", ylabel: "size, 1 = after support", marks: [0, 1, top] });
+      xlabel: "query pixels read", ylabel: "size", marks: [0, 1, top] });
     const area = (low, high, colour) => {
       context.beginPath();
       high.forEach((value, i) => context.lineTo(px(i + 1), py(value)));
@@ -65,13 +65,13 @@ async function render({ model, el }) {
     context.strokeStyle = c.ink;
     context.strokeRect(px(v.step), box[1], 0, box[3] - box[1]);
     context.setLineDash([]);
-  }, { aspect: 3.2, caption: "Areas: the support's part of the state, and the query's on top. "
+  }, { aspect: 3.2, caption: "Areas: size of the support's part of the state, 1 right after the support, and the query's on top. "
     + "Line: the paper's measure, the largest cosine with a support pixel's writing (0 below, 1 on top)." });
   chart.classList.add("live-wide");
   const canvasOf = chart.querySelector("canvas");
   const move = (event) => {
     const { left, width } = canvasOf.getBoundingClientRect();
-    const step = Math.round(((event.clientX - left - 52) / (width - 62)) * steps);
+    const step = Math.round(((event.clientX - left - 60) / (width - 74)) * steps);
     state.set({ step: Math.max(1, Math.min(steps, step)) });
   };
   canvasOf.addEventListener("pointerdown", (event) => { canvasOf.setPointerCapture(event.pointerId); move(event); });

@@ -10,25 +10,30 @@ async function render({ model, el }) {
       probability: data.answers[name][v.moment][i].data, threshold: v.threshold, c }),
     { caption: (v) => `${name}, ${data.titles[i]}: IoU ${percent(score(v, name, i))}` })));
 
-  const dashes = [[], [7, 4], [2, 3]], kinds = ["query", "support", "false"];
+  const dashes = [[], [7, 4], [2, 3]];
+  const paler = (colour) => `rgb(${rgb(colour).map((x) => Math.round(0.65 * x + 0.35 * 255))})`;
   const chart = canvas(state, "The loss of each network over its training", (context, w, h, c, v) => {
     const top = Math.max(...data.networks.map((name) => Math.max(...data.losses[name].data)));
     const { px, py, box } = axes(context, w, h, c, { x: [0, 100], y: [0, top], xlabel: "percent of the training",
-      ylabel: "loss", marks: [0, top / 2, top] });
+      ylabel: "loss", marks: [0, top, top / 2] });
+    context.textAlign = "right";
     data.networks.forEach((name, k) => {
-      const loss = data.losses[name].data;
-      Object.assign(context, { lineWidth: 2, strokeStyle: c[kinds[k % 3]] });
+      const loss = data.losses[name].data, own = data.colours[k], line = box[1] + 10 + 17 * k;
+      Object.assign(context, { lineWidth: 2, fillStyle: c.ink,
+        strokeStyle: state.root.hasAttribute("data-dark") ? paler(own) : own });
       context.setLineDash(dashes[k % 3]);
       context.beginPath();
       loss.forEach((value, i) => context.lineTo(px((100 * (i + 0.5)) / loss.length), py(value)));
+      context.moveTo(box[2] - 36, line - 4); // and its name
+      context.lineTo(box[2] - 6, line - 4);
       context.stroke();
+      context.fillText(name, box[2] - 42, line);
     });
     context.setLineDash([5, 4]);
     context.strokeStyle = c.ink;
     context.strokeRect(px(data.percents[v.moment]), box[1], 0, box[3] - box[1]);
     context.setLineDash([]);
-  }, { aspect: 4.5, caption: `Loss of the training batches: ${data.networks.map((name, k) =>
-    `${name} ${["whole line, orange", "dashed, blue", "dotted, red"][k % 3]}`).join("; ")}.` });
+  }, { aspect: 4.5, caption: "Loss of the training batches, each point the mean of the steps around it." });
   chart.classList.add("live-wide");
 
   const words = telling(state, (v) => `${data.percents[v.moment]} % of the training done. `

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hmnet_lite.scoring.metrics import mask_iou
+from hmnet_lite.workbook.figures.palette import colours
 from hmnet_lite.workbook.figures.task import paint_prediction, picture_table
 from hmnet_lite.workbook.widgets.live import Live, Picture, in_steps, still
 
@@ -49,6 +50,7 @@ def training_film(
                 )
     data = {
         "networks": list(runs),
+        "colours": list(colours(runs).values()),
         "percents": list(next(iter(moments.values()))),
         "titles": list(titles or [f"episode {i + 1}" for i in range(len(episodes))]),
         "query": [

@@ -7,6 +7,12 @@ async function render({ model, el }) {
   const score = (v) => iou(told(v).answer.data, told(v).mask, v.threshold);
   const blocks = told(state.values).cube.shape[0];
 
+  const scene = canvas(state, "The scene, and a line around what the sentence names",
+    (context, width, height, c, v) => {
+      context.drawImage(data.scenes[v.scene].image, 0, 0, width, height);
+      outline(context, width, height, told(v).mask, c.mark);
+    }, { caption: "outlined: what the sentence names" });
+
   const answer = canvas(state, "The picture, and what the network takes the sentence to name",
     (context, width, height, c, v) => painted(context, width, height, {
       picture: data.scenes[v.scene].image, mask: told(v).mask, threshold: v.threshold,
@@ -18,7 +24,8 @@ async function render({ model, el }) {
       const { data: bytes, shape: [, steps, parts, rows, columns] } = told(v).cube;
       const [left, top] = [58, 22], gap = 4, size = rows * columns * 3;
       const [w, h] = [(width - left) / steps - gap, (height - top) / parts - gap];
-      Object.assign(context, { fillStyle: c.quiet, imageSmoothingEnabled: false });
+      Object.assign(context, { fillStyle: c.quiet, imageSmoothingEnabled: false,
+        font: `${Math.min(13, w / 6)}px sans-serif` });
       for (let step = 0; step < steps; step += 1) {
         const x = left + step * (w + gap);
         context.textAlign = "center";
@@ -35,6 +42,7 @@ async function render({ model, el }) {
         }
       }
     }, { caption: ({ block }) => `the cube of block ${block + 1}, its first three principal components` });
+  cube.classList.add("live-full");
 
   const sentences = data.scenes.map(({ sentences: own }) =>
     choice(state, "sentence", "sentence", own.map(({ text }, i) => [i, text])));
@@ -47,7 +55,7 @@ async function render({ model, el }) {
       choice(state, "block", "block", number(blocks))],
     sentences,
     [slider(state, "threshold", "threshold", { min: 0.05, max: 0.95, step: 0.05, show: (x) => x.toFixed(2) })],
-    [answer, cube], [words], [legend(ANSWERS)]]);
+    [scene, answer, cube], [words], [legend(ANSWERS)]]);
 }
 
 export default { render };

@@ -22,7 +22,7 @@ def test_every_stop_has_a_box_and_its_numbers(stops):
     for stop in stops:
         box = data["boxes"][stop.name]
         assert (box["trained"], box["frozen"]) == (stop.trained, stop.frozen)
-        assert (box["operations"], box["shape"]) == (stop.operations, list(stop.shape))
+        assert (box["operations"], box["shape"]) == (stop.operations, stop.shape)
     assert "shape" not in data["boxes"]["query"], "what is given costs nothing"
 
 

@@ -7,6 +7,7 @@ matplotlib.use("Agg")
 import numpy as np
 import pytest
 
+from hmnet_lite.workbook.figures.palette import BLUE, ORANGE
 from hmnet_lite.workbook.widgets.training import smoothed, training_film
 from tests.workbook.widgets.conftest import growing
 
@@ -34,3 +35,12 @@ def test_what_does_not_fit_is_told(episodes):
         training_film(watched[:1], runs, losses)
     with pytest.raises(ValueError, match="losses of"):
         training_film(watched, runs, {})
+
+
+def test_a_network_keeps_its_colour_wherever_it_stands(episodes):
+    watched, runs, losses = growing(episodes.values())
+    for names in (list(runs), list(runs)[::-1]):
+        own = {name: runs[name] for name in names}
+        data = training_film(watched, own, {name: losses[name] for name in names}).data
+        kept = dict(zip(data["networks"], data["colours"], strict=True))
+        assert kept == {"HMNet-lite": BLUE, "without Mamba": ORANGE}
