@@ -4,25 +4,29 @@ hmnet segment --support cup.jpg --mask cup.png --query desk.jpg --out masks
 hmnet segment --support cup.jpg --box 40,60,210,330 --query kitchen/ --out masks
 hmnet segment --text "the red cup left of the key" --query desk.jpg --out masks
 hmnet segment --support coin.png --mask coin_mask.png --query coins.png --window 100 --out masks
+hmnet segment --support cup.jpg --mask cup.png --query desk.jpg --weights fine-tuned --out masks
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageFilter
 from tyro.conf import UseAppendAction, arg
 
 from hmnet_lite.commands.outputs import check_folder
 from hmnet_lite.data.photos.pictures import PICTURES
 from hmnet_lite.files import replace_atomically
+from hmnet_lite.models.diffews.model import DiffewS
+from hmnet_lite.models.diffews.stable import from_folder, hears_masks
 from hmnet_lite.scoring.by_words import Asked, doubt
 from hmnet_lite.scoring.pictures import Picture, read_picture
-from hmnet_lite.scoring.segment import Answer, Examples
+from hmnet_lite.scoring.segment import Answer, Examples, check_probabilities
 from hmnet_lite.scoring.windows import check_window
 from hmnet_lite.training import zoo
 
@@ -52,12 +56,20 @@ class Options:
     """The folder of the results."""
     model: Annotated[str | None, arg(metavar="NAME|FILE")] = None
     """A shipped network (hmnet info lists them), or the file of one."""
+    weights: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Instead of a model: Stable Diffusion's folder (unet/ and vae/, as diffusers saves them), for
+    a DiffewS at 512 pixels; only one that was fine-tuned hears masks."""
+    threshold: Annotated[str | None, arg(metavar="relative|absolute")] = None
+    """Of the picture that a DiffewS draws: relative to its brightest pixel, or not (its own)."""
+    level: Annotated[float | None, arg(metavar="SHARE")] = None
+    """Of that threshold, from 0 to 1 (its own)."""
     side: int | None = None
     """Pixels of the square pictures are fitted into, a multiple of 16 (the network's own)."""
     window: int | None = None
     """Look through windows of so many pixels: for many small things, about twice one's size."""
     probabilities: bool = False
-    """Also write OUT/NAME_probability.png: 255 where the network is sure of the thing."""
+    """Also write OUT/NAME_probability.png: 255 where the network is sure of the thing (a DiffewS
+    cannot tell)."""
 
 
 def run(options: Options, command: str) -> None:
@@ -74,6 +86,9 @@ def run(options: Options, command: str) -> None:
         raise ValueError("give --text or --support with its --mask or --box, not both")
     if reads and options.window is not None:
         raise ValueError("--window goes with --support; a sentence is about the whole picture")
+    if options.weights is not None and (reads or options.model is not None):
+        other = "--text: it reads no sentences" if reads else "--model: they are two networks"
+        raise ValueError(f"--weights does not go with {other}")
     if not supports and not reads:
         raise ValueError(
             "give a picture that shows the thing, --support cup.jpg --mask cup.png, or say it: "
@@ -90,7 +105,7 @@ def run(options: Options, command: str) -> None:
             f"--out {options.out} is the folder of the queries, where results would be taken for "
             "pictures the next time; choose another"
         )
-    file = zoo.find(options.model or (zoo.READER if reads else zoo.DEFAULT))
+    file = options.weights or zoo.find(options.model or (zoo.READER if reads else zoo.DEFAULT))
     endings = ("{}.png", "{}_overlay.jpg", *["{}_probability.png"] * options.probabilities)
     outputs = [ending.format(query.stem) for query in queries for ending in endings]
     inputs = [*supports, *masks, *queries, file]
@@ -101,10 +116,7 @@ def run(options: Options, command: str) -> None:
         raise ValueError(
             f"{options.out / there[0]} is there already, beside the pictures; choose another --out"
         )
-    model = zoo.load(file)
-    if reads != (zoo.facts(file).get("task") == "referring"):
-        wanted = "--text and no --support" if not reads else f"--model {zoo.READER}, or --support"
-        raise ValueError(f"{options.model} does not fit what was given: it wants {wanted}")
+    model = _network(options, file)
     asked: Examples | Asked = (
         Asked(model, options.text, side=options.side)
         if options.text is not None
@@ -128,6 +140,12 @@ def run(options: Options, command: str) -> None:
         _write(options, query.stem, picture, answer)
     done = len(queries) - len(broken)
     print(f"wrote {done} mask{'s' * (done != 1)} to {options.out}")
+    if options.weights is not None and done and not hears_masks(model):
+        print(
+            f"{file} was not fine-tuned for masks: it hears the supports' pictures, not where the "
+            "thing is, and what it draws means nothing yet",
+            file=sys.stderr,
+        )
     if broken:
         raise ValueError(f"{len(broken)} of {len(queries)} pictures left out: {'; '.join(broken)}")
 
@@ -147,6 +165,30 @@ def overlay(picture: Picture, found: np.ndarray) -> Image.Image:
     edge = Image.fromarray(np.asarray(mask) - np.asarray(inner))
     result.paste(TINT, mask=edge)
     return result
+
+
+def _network(options: Options, file: Path) -> Any:
+    """The network that is asked for, its threshold as well."""
+    asked = {"threshold": options.threshold, "level": options.level}
+    switches: dict[str, Any] = {name: x for name, x in asked.items() if x is not None}
+    if options.weights is not None:
+        model = from_folder(file, **switches).to("cuda" if torch.cuda.is_available() else "cpu")
+    else:
+        model = zoo.load(file)
+        reads = options.text is not None
+        if reads != (zoo.facts(file).get("task") == "referring"):
+            wanted = f"--model {zoo.READER}, or --support" if reads else "--text and no --support"
+            raise ValueError(f"{options.model} does not fit what was given: it wants {wanted}")
+        if switches and not isinstance(model, DiffewS):
+            raise ValueError(
+                f"--{min(switches)} is for the picture that a DiffewS draws; expected --weights or "
+                "--model diffews-fold0 beside it"
+            )
+        if switches:
+            model.config = replace(model.config, **switches)
+    if options.probabilities:
+        check_probabilities(model)
+    return model
 
 
 def _write(options: Options, stem: str, picture: Picture, answer: Answer) -> None:

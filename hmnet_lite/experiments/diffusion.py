@@ -1,11 +1,12 @@
 """python -m hmnet_lite.experiments.diffusion: the arms of DiffewS, each trained briefly and alike.
 
-python -m hmnet_lite.experiments.diffusion --begin prior.safetensors --seeds 0
+python -m hmnet_lite.experiments.diffusion --begin prior.safetensors --seeds 0 1 2
 python -m hmnet_lite.experiments.diffusion --begin prior.safetensors --only kv tokens
 
 Every arm begins from the same denoiser, has the same scenes, the same steps, the same test episodes
 and is one switch away from "kv". So short a training (200 scenes, 150 steps of 4 episodes) compares
-how fast the arms learn, not where they would end. What is done is kept; stop it when you like.
+how fast the arms learn, not where they would end. What is done is kept, and what was tested on
+other episodes is tested again without being trained again; stop it when you like.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ ARMS = {
 
 
 def make(name: str, seed: int, begin: Path, results: Path, checkpoints: Path) -> Path:
-    """Train an arm and score it; what is there is kept.
+    """Train an arm and score it on `TEST`; what is there is kept.
 
     Args:
         name: one of `ARMS`.
@@ -91,7 +92,9 @@ def make(name: str, seed: int, begin: Path, results: Path, checkpoints: Path) ->
     """
     arm, target = ARMS[name], results / f"arm-{name}-seed{seed}.json"
     if target.exists():
-        return target
+        tested = json.loads(target.read_text("utf-8"))["protocol"]
+        if tested == TEST.to_dict():
+            return target
     checkpoint = checkpoints / f"arm-{name}-seed{seed}.safetensors"
     config = TrainConfig(
         steps=STEPS, batch=BATCH, seed=seed, learning_rate=2e-3, ema=0.98, checkpoint_every=100

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from hmnet_lite.data.photos.transform import fit
+from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.models.features import to_tensor
 from hmnet_lite.scoring.pictures import Picture, read_mask, read_picture
 from hmnet_lite.scoring.windows import check_window, through_windows
@@ -45,7 +46,8 @@ def segment(
     """Find in a picture what the supports show, or what a sentence names.
 
     Args:
-        model: an HMNet-lite (`hmnet_lite.load`) or a published HMNet; with `text` a ReMamber.
+        model: an HMNet-lite (`hmnet_lite.load`), a published HMNet or a DiffewS; with `text` a
+            ReMamber.
         query: a picture: a path, a PIL image, or an array (H, W, 3) of uint8, or of floats in
             [0, 1]. Pictures from files are turned upright as their EXIF says.
         supports: one such picture, or a list of them, of any sizes.
@@ -55,11 +57,11 @@ def segment(
             exclusive.
         text: instead of supports, a sentence in English that names one thing. There is always an
             answer, whether the thing is there or not.
-        side: of the square, in pixels, a multiple of 16; the network's own when None. A larger
-            one sees smaller things and takes longer.
+        side: of the square, in pixels, a multiple of 16 (of 32 or 64 for a DiffewS); the network's
+            own when None. A larger one sees smaller things and takes longer.
         window: look through windows of so many of the query's pixels, overlapping by half: for
             many small things; about twice the size of one. None: one look at the whole.
-        probabilities: return those of the foreground instead, (H, W) float32.
+        probabilities: return those of the foreground instead, (H, W) float32. A DiffewS has none.
 
     Returns:
         (H, W) bool, of the query's own size.
@@ -69,6 +71,8 @@ def segment(
             the file that cannot be used.
         TypeError: not a picture.
     """
+    if probabilities:
+        check_probabilities(model)
     if text is not None:
         if supports is not None or masks is not None or boxes is not None or window is not None:
             raise ValueError("give a text, or supports with masks or boxes, not both")
@@ -228,12 +232,21 @@ def margins_of(logits: torch.Tensor) -> np.ndarray:
     return margins
 
 
-def check_side(side: int) -> int:
-    """The side of a square. Raises ValueError unless a backbone takes it."""
+def check_side(side: int, multiple: int = 16) -> int:
+    """The side of a square. Raises ValueError unless a network takes it."""
     low, high = SIDES
-    if isinstance(side, bool) or not low <= side <= high or side % 16:
-        raise ValueError(f"side is {side}; expected a multiple of 16 from {low} to {high}")
+    if isinstance(side, bool) or not low <= side <= high or side % multiple:
+        raise ValueError(f"side is {side}; expected a multiple of {multiple} from {low} to {high}")
     return int(side)
+
+
+def check_probabilities(model: nn.Module) -> None:
+    """Raises ValueError for a network that has none."""
+    if isinstance(model, DiffewS):
+        raise ValueError(
+            "a DiffewS draws a picture of the mask, whose brightness is no probability; leave "
+            "probabilities out"
+        )
 
 
 def _between(have: int, want: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -286,4 +299,5 @@ def _side(model: nn.Module, side: int | None) -> int:
         if side not in (None, own):
             raise ValueError(f"side is {side}; this network works at {own} pixels: leave side out")
         return own
-    return check_side(SIDE if side is None else side)
+    multiple = getattr(model, "multiple", 16)
+    return check_side(getattr(model, "side", SIDE) if side is None else side, multiple)

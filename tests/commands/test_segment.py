@@ -1,5 +1,7 @@
 """hmnet segment: files in, masks out, and every refusal before the work."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hmnet_lite import HMNet, HMNetConfig
 from hmnet_lite.commands.main import main
 from hmnet_lite.training import zoo
 from hmnet_lite.training.checkpoint import save_checkpoint
+from tests.models.diffews.tiny import unet, write_folder
 from tests.scoring.test_segment import QUERY, SHOWN, SUPPORT, WANTED, ByColour, iou
 
 
@@ -25,6 +28,7 @@ def files(tmp_path, monkeypatch):
     for number in range(3):
         Image.fromarray(QUERY[: 200 + 30 * number]).save(f"many/{number}.png")
     (tmp_path / "none").mkdir()
+    Image.fromarray(SHOWN[:, :-9] * 255).save("narrow.png")
     for name in ("t.jpg", "t.png"):  # a picture, and the mask somebody painted of it
         Image.fromarray(QUERY).save(name)
     return tmp_path
@@ -124,3 +128,87 @@ def test_a_damaged_model_is_told(files, capsys):
     path.write_bytes(path.read_bytes()[:500])
     assert main([*ASKED, "--query", "q.jpg", "--out", "out"]) == 2
     assert "net.safetensors is not a whole safetensors file" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ a folder of Stable Diffusion
+
+
+@pytest.fixture(scope="module")
+def stable(tmp_path_factory):
+    """One as it was published, and one whose first convolution weighs masks."""
+    folder = write_folder(tmp_path_factory.mktemp("sd"))
+    tuned = folder.parent / f"{folder.name}-tuned"
+    write_folder(tuned)
+    unet(8).save_pretrained(tuned / "unet")
+    return folder, tuned
+
+
+DRAWN = ["segment", "--support", "s.png", "--mask", "m.png", "--query", "q.jpg", "--out", "out"]
+
+
+def test_a_folder_of_stable_diffusion_draws_the_masks(files, stable, capfd):
+    published, tuned = map(str, stable)
+    assert main([*DRAWN, "--weights", published, "--side", "64"]) == 0
+    told = capfd.readouterr()
+    assert "was not fine-tuned for masks" in told.err and "wrote 1 mask" in told.out
+    assert Image.open("out/q.png").size == (200, 333)
+    shares = []
+    for level in ("0.1", "0.9"):
+        words = ["--weights", tuned, "--side", "64", "--threshold", "relative", "--level", level]
+        assert main([*DRAWN, *words]) == 0
+        assert not capfd.readouterr().err
+        shares.append((np.asarray(Image.open("out/q.png")) > 0).mean())
+    assert shares[0] > shares[1]
+    assert (
+        main([*DRAWN, "--model", "diffews-fold0", "--side", "64", "--threshold", "absolute"]) == 0
+    )
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--weights", "gone"], "there is no folder gone; expected the folder of Stable Diffusion"),
+        (["--weights", "q.jpg"], "there is no folder q.jpg; expected"),
+        (["--weights", "many"], "there is no many/unet/config.json; expected the folder of Stable"),
+        (["--weights", "SD", "--model", "diffews-fold0"], "--weights does not go with --model"),
+        (["--weights", "SD", "--threshold", "high"], "threshold='high'; expected one of ('relat"),
+        (["--weights", "SD", "--level", "3"], "level=3.0; expected 0 to 1"),
+        (["--weights", "SD", "--side", "72"], "side is 72; expected a multiple of 16 from 64"),
+        (
+            ["--weights", "SD", "--mask", "narrow.png", "--support", "s.png"],
+            "narrow.png is 60 × 81 ",
+        ),
+        (["--weights", "SD", "--probabilities"], "a DiffewS draws a picture of the mask, whose"),
+        (["--level", "0.5", "--model", "net.safetensors"], "--level is for the picture that a Dif"),
+        (["--model", "diffews-fold0", "--side", "80"], "side is 80; expected a multiple of 32"),
+    ],
+)
+def test_a_folder_of_no_use_is_one_line(files, stable, words, message, capfd):
+    words = [str(stable[0]) if word == "SD" else word for word in words]
+    assert main([*DRAWN, *words]) == 2
+    told = capfd.readouterr()
+    assert message in told.err and told.err.count("\n") == 1 and not told.out, told
+    assert not list(files.glob("out/*"))
+
+
+def test_without_diffusers_the_extra_is_named(files, stable, monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    assert main([*DRAWN, "--weights", str(stable[0])]) == 2
+    told = capfd.readouterr().err
+    assert "pip install 'hmnet-lite[diffusion]'" in told and told.count("\n") == 1
+
+
+def test_a_sentence_is_no_folder_s_business(files, capfd):
+    words = [
+        "segment",
+        "--text",
+        "the bus",
+        "--query",
+        "q.jpg",
+        "--out",
+        "out",
+        "--weights",
+        "many",
+    ]
+    assert main(words) == 2
+    assert "--weights does not go with --text: it reads no sentences" in capfd.readouterr().err

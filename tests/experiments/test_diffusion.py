@@ -26,7 +26,7 @@ def prior(tmp_path, monkeypatch):
     return train_diffusion("denoise", None, budget, tmp_path / "p.safetensors", begin=ae, **common)
 
 
-def test_an_arm_is_made_once_and_its_file_says_what_it_scored(prior, tmp_path, capsys):
+def test_an_arm_is_made_once_and_its_file_says_what_it_scored(prior, tmp_path, monkeypatch):
     words = ["--begin", str(prior), "--only", "kv", "--results", str(tmp_path / "r"),
              "--checkpoints", str(tmp_path / "c")]  # fmt: skip
     assert diffusion.main(words) == 0
@@ -39,6 +39,12 @@ def test_an_arm_is_made_once_and_its_file_says_what_it_scored(prior, tmp_path, c
     written = path.stat().st_mtime_ns
     assert diffusion.main(words) == 0 and path.stat().st_mtime_ns == written
     assert list(diffusion.load(tmp_path / "r")) == ["kv"]
+    monkeypatch.setattr(diffusion, "TEST", Protocol(fold=0, episodes=4, seed=321))
+    monkeypatch.setattr(diffusion, "train_diffusion", None)  # (would be called for a training)
+    assert diffusion.main(words) == 0
+    again = json.loads(path.read_text())
+    assert len(unpack(again["gaps"]["same"]["counts"]).counts) == 4
+    assert again["training"] == told["training"]
 
 
 def test_a_file_that_is_no_denoiser_is_told_in_one_line(tmp_path, capsys):

@@ -34,9 +34,15 @@ class DiffewS(nn.Module):
         config: a `DiffewSConfig`.
         unet, autoencoder: those of a larger model, see `stable.py`; of the config's sizes if None.
 
+    Attributes:
+        multiple: of which a picture's sides are multiples, in pixels.
+        side: of the square that it is asked at unless another is given, in pixels.
+
     Raises:
         ImportError: diffusers is not installed.
     """
+
+    side = 256
 
     def __init__(
         self,

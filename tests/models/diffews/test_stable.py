@@ -1,35 +1,19 @@
-"""The folder of Stable Diffusion, in diffusers' layout, tiny and random."""
+"""The folder of Stable Diffusion is read; another one is told."""
 
 import json
+import shutil
 
 import pytest
 import torch
 
 from hmnet_lite.models.diffews.library import diffusers
-from hmnet_lite.models.diffews.stable import from_folder
-
-
-def unet(channels=4):
-    return diffusers().UNet2DConditionModel(
-        in_channels=channels, out_channels=4, block_out_channels=(16, 32), layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), norm_num_groups=8,
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), cross_attention_dim=24,
-        attention_head_dim=(2, 4), use_linear_projection=True,
-    )  # fmt: skip
+from hmnet_lite.models.diffews.stable import from_folder, hears_masks
+from tests.models.diffews.tiny import unet, write_folder
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stable-diffusion")
-    torch.manual_seed(0)
-    unet().save_pretrained(folder / "unet")
-    vae = diffusers().AutoencoderKL(
-        block_out_channels=(8, 8, 16, 16), down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4, norm_num_groups=4, sample_size=64,
-        layers_per_block=1,
-    )  # fmt: skip
-    vae.save_pretrained(folder / "vae")
-    return folder
+    return write_folder(tmp_path_factory.mktemp("stable-diffusion"))
 
 
 def test_it_is_read_and_segments(written):
@@ -44,6 +28,25 @@ def test_it_is_read_and_segments(written):
         out = model(query, supports, masks)
         assert out.shape == (1, 2, 32, 32) and out.isfinite().all()
         assert torch.equal(out, model(query, supports, masks.flip(-1)))  # masks weigh nothing yet
+        again = from_folder(written, interaction="kv", threshold="absolute")
+        assert torch.equal(out, again(query, supports, masks))  # nothing of it is drawn at random
+    assert not hears_masks(model)
+
+
+def test_one_that_was_fine_tuned_comes_back_with_its_masks(written, tmp_path):
+    model = from_folder(written)
+    torch.nn.init.normal_(model.unet.conv_in.weight)
+    shutil.copytree(written / "vae", tmp_path / "vae")
+    model.unet.save_pretrained(tmp_path / "unet", variant="fp16")  # (the name alone)
+    again = from_folder(tmp_path)
+    assert hears_masks(again)
+    masks = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
+    masks[..., 8:24, 8:24] = 1
+    query, supports = torch.rand(1, 3, 32, 32), torch.rand(1, 1, 3, 32, 32)
+    with torch.no_grad():
+        found = again(query, supports, masks)
+        assert torch.equal(found, model(query, supports, masks))
+        assert not torch.equal(found, again(query, supports, masks.roll(8, -1)))
 
 
 def test_alone_it_is_the_unet_that_was_saved(written):
@@ -62,12 +65,12 @@ def test_alone_it_is_the_unet_that_was_saved(written):
 
 
 def test_another_model_s_folder_is_told(written, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*none; expected the folder"):
+        from_folder(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match=r"there is no .*unet.config.json; expected"):
         from_folder(tmp_path)
     for name in ("unet", "vae"):
-        (tmp_path / name).mkdir()
-        for path in (written / name).iterdir():
-            (tmp_path / name / path.name).write_bytes(path.read_bytes())
+        shutil.copytree(written / name, tmp_path / name)
     told = tmp_path / "unet" / "config.json"
     config = json.loads(told.read_text())
     told.write_text(json.dumps(config | {"_class_name": "SD3Transformer2DModel"}))
@@ -81,4 +84,13 @@ def test_another_model_s_folder_is_told(written, tmp_path):
         from_folder(tmp_path)
     told.write_text(json.dumps(config))  # the weights are still those of nine channels
     with pytest.raises(ValueError, match=r"the weights in .*unet cannot be read"):
+        from_folder(tmp_path)
+    sizes = dict(addition_embed_type="text_time", addition_time_embed_dim=8,
+                 projection_class_embeddings_input_dim=72)  # fmt: skip
+    unet(**sizes).save_pretrained(tmp_path / "unet")
+    with pytest.raises(ValueError, match=r"\(addition_embed_type=text_time\), as SDXL's does"):
+        from_folder(tmp_path)
+    for path in (tmp_path / "unet").glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no weights in .*unet; expected diffusion_py"):
         from_folder(tmp_path)
