@@ -200,7 +200,7 @@ def say(page, data) -> list[float]:
     def painted(scene, sentence, block):
         """Whether the first pixel of the last step's last part has its colour."""
         cube = data["scenes"][scene]["sentences"][sentence]["cube"][block, -1, -1]
-        canvas = widget.locator("canvas").nth(1)
+        canvas = widget.locator("canvas").nth(2)
         shown = canvas.evaluate(PIXEL, [0.96, 0.96])[:3]
         return max(abs(a - int(b)) for a, b in zip(shown, cube[-1, -1], strict=True)) <= 3
 
