@@ -7,10 +7,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 project = "Hybrid Mamba for few-shot segmentation"
-extensions = ["myst_nb", "mathml", "captions", "font", "docstrings", "lean"]
+extensions = ["myst_nb", "mathml", "captions", "font", "docstrings", "linked", "lean"]
 extensions += [f"sphinx.ext.{name}" for name in ("autodoc", "napoleon", "viewcode")]
-# the last: what README links to
-include_patterns = ["index.md", "gallery.md", "notebooks/**", "api/**", "**/*.md"]
+# the last two: what README links to
+include_patterns = ["notebooks/**", "api/**", "*.md", "**/*.md"]
+exclude_patterns = ["README.md"]  # it is index.md
 
 nb_execution_mode = "off"  # tools/notebooks.py has run them
 nb_merge_streams = True

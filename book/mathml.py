@@ -9,6 +9,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 
 GREEK_CAPITAL = re.compile(r"<mi>(&#x0039[1-9A-F];|&#x003A[0-9];)</mi>")
+NORM = '<mo stretchy="false">&#x02016;</mo>'  # as tall as a letter, as in TeX
 LEFT_OVER = re.compile(r"\\|&(?!#x[0-9A-F]+;|amp;|lt;|gt;)|[{}]")
 
 
@@ -42,6 +43,7 @@ def mathml(latex: str, display: str) -> str:
             f"{LEFT_OVER.findall(written) or ['&']} would stand on the page as it is; expected "
             f"LaTeX that latex2mathml knows, not {latex}"
         )
+    formula = formula.replace("<mo>&#x02016;</mo>", NORM)
     return GREEK_CAPITAL.sub(r'<mi mathvariant="normal">\1</mi>', formula)  # upright, as in TeX
 
 

@@ -20,6 +20,7 @@ BOOK = ROOT / "build" / "book"
 PACKAGE = ROOT / "hmnet_lite"
 LOG = ROOT / "build" / "book.log"
 LINK = re.compile(r"\]\(([^)\s#:]+)(?:#[^)\s]*)?\)|(?:src|href)=\"([^\":#]+)\"")
+PNG = re.compile(r"(figures/\w+)\.png")
 
 TABLE_OF_CONTENTS = """
 ```{{toctree}}
@@ -43,6 +44,7 @@ def gather(source: Path = SOURCE) -> str:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     texts = [readme]
     _copy_linked(readme, ROOT, source)
+    _copy_linked((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), ROOT, source)
     for page in pages:
         target = source / "notebooks" / page.relative_to(EXECUTED)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +63,7 @@ def gather(source: Path = SOURCE) -> str:
     for caption, entries in caption_entries.items():
         if entries:
             readme += TABLE_OF_CONTENTS.format(caption=caption, entries="\n".join(entries))
+    readme = PNG.sub(r"\1.webp", readme)  # as the gallery shows them
     (source / "index.md").write_text(readme, encoding="utf-8")
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -85,7 +88,7 @@ def _lay_out_pages(readme: str, texts: list[str], source: Path) -> list[str]:
     (source / "api").mkdir()
     for name, text in (rooms | {"index": contents(rooms)}).items():
         (source / "api" / f"{name}.rst").write_text(text, encoding="utf-8")
-    return [*looked_up, "gallery", "api/index"]
+    return [*looked_up, "gallery", "api/index", "CONTRIBUTING"]
 
 
 def _copy_linked(text: str, folder: Path, source: Path) -> None:
