@@ -198,17 +198,28 @@ def test_without_diffusers_the_extra_is_named(files, stable, monkeypatch, capfd)
     assert "pip install 'hmnet-lite[diffusion]'" in told and told.count("\n") == 1
 
 
-def test_a_sentence_is_no_folder_s_business(files, capfd):
-    words = [
-        "segment",
-        "--text",
-        "the bus",
-        "--query",
-        "q.jpg",
-        "--out",
-        "out",
-        "--weights",
-        "many",
-    ]
-    assert main(words) == 2
-    assert "--weights does not go with --text: it reads no sentences" in capfd.readouterr().err
+# ------------------------------------------------------------------------------------- a sentence
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--text", ""], "the sentence is empty; say what to find"),
+        (["--text", "the blorgle"], "'blorgle': not among the"),
+        (["--text", "das rote Haus"], "expected a sentence in English"),
+        (["--text", "house " * 10_000], "the sentence has 10,000 words; expected at most 20"),
+        (["--text", "the house", "--support", "s.png"], "give --text or --support with its"),
+        (["--text", "the house", "--mask", "m.png"], "give --text or --support with its"),
+        (["--text", "the house", "--window", "90"], "--window goes with --support"),
+        (["--text", "the house", "--weights", "many"], "--weights does not go with --text: it"),
+        (["--text", "the house", "--level", "0.5"], "--level is for the picture that a DiffewS"),
+        (["--text", "the house", "--model", "hmnet-lite-all"], "it wants --model remamber-fold0"),
+        (["--text", "the house", "--side", "50"], "side is 50; expected a multiple of 16"),
+    ],
+)
+def test_a_sentence_of_no_use_is_one_line(files, monkeypatch, words, message, capsys):
+    monkeypatch.setattr("hmnet_lite.scoring.by_words.pretrained_words", lambda: None)
+    assert main(["segment", "--query", "q.jpg", "--out", "out", *words]) == 2
+    told = capsys.readouterr()
+    assert message in told.err and told.err.count("\n") == 1 and not told.out, told
+    assert not list(files.glob("out/*"))
