@@ -14,7 +14,7 @@ CODE = re.compile(r"&#x([0-9A-Fa-f]+);|&#(\d+);")
 
 def written(folder: Path) -> set[int]:
     """Code points of all formulas of a book's pages, and the plain letters."""
-    found = set(range(0x20, 0x7F))
+    found = {*range(0x20, 0x7F), ord("√")}  # <msqrt> draws a root that nobody writes
     for page in folder.rglob("*.html"):
         for formula in MATH.findall(page.read_text(encoding="utf-8")):
             found |= {int(h, 16) if h else int(d) for h, d in CODE.findall(formula)}

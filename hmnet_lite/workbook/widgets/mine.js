@@ -116,7 +116,10 @@ async function render({ model, el }) {
     else if (told.kind === "answers" && told.number === asked) {
       got.answers.forEach((answer, i) => { queries[i].answer = answer.data; });
       state.set({ said: "" });
-    } else if (told.kind === "picture" && told.role === "support") show({ name: told.name, image: got.image });
+    } else if (told.kind === "picture" && told.role === "support") {
+      show({ name: told.name, image: got.image });
+      state.set({ example: null }); // none of them: each can be chosen again
+    }
     else if (told.kind === "picture") {
       add({ name: told.name, image: got.image });
       state.set({ said: `${told.name} is there.` });

@@ -184,6 +184,11 @@ def test_mask_it_yourself_takes_a_box_a_brush_and_files(lab, tmp_path):
         living.says(widget, "Drag a box around the thing in the first picture")
         living.press(node, *["ArrowRight"] * 5, "Shift+ArrowDown")
         living.says(widget, "found; large.png: ")
+        camera = widget.get_by_label("camera")
+        assert not camera.is_checked()
+        camera.check()
+        living.says(widget, "Drag a box around the thing in the first picture")
+        widget.get_by_text("mark the thing: camera").wait_for()
         assert page.errors == []
 
 
