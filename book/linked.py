@@ -42,7 +42,7 @@ def lead(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         name, path = app.env.relfn2path(link["reftarget"], docname)
         if read(Path(path)) is not None:
             target = relative_uri(here, app.builder.get_target_uri(page_of(app, name)))
-            link.replace_self(nodes.reference("", "", *link.children, refuri=target))
+            link.replace_self(nodes.reference("", "", *link.children, refuri=target, internal=True))
 
 
 def keep(app: Sphinx, env: BuildEnvironment) -> None:
