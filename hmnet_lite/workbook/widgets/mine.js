@@ -10,6 +10,8 @@ async function render({ model, el }) {
   let support, mask, box, asked = 0, wait = 0;
 
   const show = (picture) => {
+    clearTimeout(wait);
+    asked += 1; // an answer on its way is of another support
     support = picture;
     mask = new Uint8Array(picture.image.width * picture.image.height);
     box = null;
