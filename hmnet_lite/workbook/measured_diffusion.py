@@ -267,7 +267,10 @@ def costs() -> dict[str, Any]:
 
 
 def diffews_arms() -> dict[str, Any]:
-    """Arms that were trained briefly and alike: mIoU of every seed, against the first arm's."""
+    """Arms that were trained briefly and alike: mIoU of every seed, against the first arm's.
+
+    The difference is over the seeds that both have, its interval over episodes; and of each seed.
+    """
     arms = load()
     first = next(iter(arms.values()))
     numbers: dict[str, Any] = {}
@@ -285,6 +288,9 @@ def diffews_arms() -> dict[str, Any]:
                         [[unpack(x[s]["gaps"][gap]["counts"]) for s in shared]
                          for x in (mine, base)]
                     ),
+                    "of each seed": [
+                        mine[s]["gaps"][gap]["miou"] - base[s]["gaps"][gap]["miou"] for s in shared
+                    ],
                 }
                 for gap in runs[0]["gaps"]
             },

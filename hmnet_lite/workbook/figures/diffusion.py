@@ -133,9 +133,11 @@ def shot_points(shots: Mapping[str, Mapping[str, Any]]) -> Figure:
 def arm_points(arms: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Arms against the first one, with intervals over episodes, a panel a gap.
 
+    Behind the name of an arm the number of its seeds; where there are several, a ring is a seed.
+
     Args:
-        arms: name to {"gaps": gap to {"mIoU": a value a seed, "minus the first": [mean, low,
-            high]}}.
+        arms: name to {"seeds": numbers, "gaps": gap to {"mIoU": a value a seed, "minus the first":
+            [mean, low, high], "of each seed": [difference, …]}}.
     """
     first, *others = arms
     gaps = arms[first]["gaps"]
@@ -144,9 +146,16 @@ def arm_points(arms: Mapping[str, Mapping[str, Any]]) -> Figure:
         layout="constrained",
     )  # fmt: skip
     for ax, gap in zip(axes, gaps, strict=True):
-        _differences(ax, {name: arms[name]["gaps"][gap]["minus the first"] for name in others})
+        told = {name: arms[name]["gaps"][gap] for name in others}
+        _differences(ax, {f"{n} ({len(arms[n]['seeds'])})": x["minus the first"]
+                          for n, x in told.items()})  # fmt: skip
+        rings = [(100 * d, y) for y, x in enumerate(told.values())
+                 if len(x["of each seed"]) > 1 for d in x["of each seed"]]  # fmt: skip
+        if rings:
+            ax.plot(*zip(*rings, strict=True), "o", mfc="none", mec=BLACK, ms=5, mew=0.8)
         own = 100 * np.mean(arms[first]["gaps"][gap]["mIoU"])
         ax.set(title=f"{GAP_LABELS[gap]}: {first} has {own:.1f} %", xlabel=f"mIoU minus {first}'s")
+    axes[0].set_ylabel("arm (seeds)")
     return figure
 
 

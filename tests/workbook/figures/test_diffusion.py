@@ -46,18 +46,25 @@ def test_two_networks_stand_beside_each_other():
     assert [t.get_text() for t in right.get_xticklabels()] == ["same", "held-out"]
 
 
-def test_arms_are_drawn_against_the_first_with_their_interval():
-    gap = {"mIoU": [0.5, 0.6], "minus the first": [0.0, 0.0, 0.0]}
-    other = {"mIoU": [0.4], "minus the first": [-0.1, -0.2, 0.05]}
-    arms = {"kv": {"gaps": {"same": gap}}, "tokens": {"gaps": {"same": other}}}
-    arms = {name: {"gaps": x["gaps"] | {"cross": x["gaps"]["same"]}} for name, x in arms.items()}
+def test_arms_are_drawn_against_the_first_with_their_interval_and_seeds():
+    def arm(values, against, *seeds):
+        gap = {"mIoU": values, "minus the first": against, "of each seed": list(seeds)}
+        return {"seeds": list(range(len(values))), "gaps": {"same": gap, "cross": gap}}
+
+    arms = {
+        "kv": arm([0.5, 0.6], [0.0, 0.0, 0.0], 0.0, 0.0),
+        "tokens": arm([0.4, 0.5], [-0.1, -0.2, 0.05], -0.15, -0.05),
+        "qkv": arm([0.4], [-0.1, -0.2, 0.05], -0.1),
+    }
     axes = figures.arm_points(arms).axes
-    assert [t.get_text() for t in axes[0].get_yticklabels()] == ["tokens"]
+    assert [t.get_text() for t in axes[0].get_yticklabels()] == ["tokens (2)", "qkv (1)"]
     for ax in axes:
         assert "kv has 55.0 %" in ax.get_title()
-        (line,) = ax.collections[0].get_segments()
-        assert line[:, 0] == pytest.approx([-20, 5])
-        assert ax.lines[-1].get_xdata() == pytest.approx([-10])
+        assert ax.collections[0].get_segments()[0][:, 0] == pytest.approx([-20, 5])
+        points, rings = ax.lines[-2:]
+        assert points.get_xdata() == pytest.approx([-10, -10])
+        assert rings.get_xdata() == pytest.approx([-15, -5])
+        assert rings.get_ydata() == pytest.approx([0, 0])  # one seed needs none
 
 
 def test_shots_are_drawn_against_one():
