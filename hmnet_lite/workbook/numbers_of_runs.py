@@ -28,8 +28,8 @@ GROUPS = {
 }
 #: questions whose answer is a difference of mIoU, by whether the support has another way
 ALONE = (
-    "listening-state", "controls-state", "qim-state", "recap-kind", "alpha", "untied", "directions",
-    "size", "start",
+    "listening-state", "controls-state", "fusion-state", "qim-state", "recap-kind", "alpha",
+    "untied", "directions", "size", "start",
 )  # fmt: skip
 BESIDE = (
     "table-3", "controls", "listening-shortcuts", "listening-prior", "listening-prototype",
@@ -100,5 +100,5 @@ def _differences(
                 several = name in BESIDE and name.startswith("listening-")
                 where = name.removeprefix("listening-") if several else ""
                 group = f"against {experiment.against}" + (f", {where}" if where else "")
-                panels[gap][group] = arms
+                panels[gap].setdefault(group, {}).update(arms)  # two may ask of one base
     return panels
