@@ -156,5 +156,6 @@ def _still(given: dict[str, Any]) -> Any:
         shown = ax.imshow(root, cmap=SIGNED, norm=CenteredNorm(), aspect="auto")
         figure.colorbar(shown, label="root of |h|, signed")
         ax.set(xlabel="channel", ylabel="state entry", title="the state after the support")
+        ax.yaxis.get_major_locator().set_params(integer=True)
         ax.grid(False)
     return figure
