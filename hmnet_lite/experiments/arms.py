@@ -90,6 +90,9 @@ def _arms() -> dict[str, Arm]:
 
     late = replace(STATE, **SHORTCUTS["shortcuts"][1], **MIXERS["both"][1])
     arms.append(Arm("shortcuts-late", late, ALONE, FEWER, after="state-both"))
+    twister = replace(late, mixer="twister")
+    arms.append(Arm("shortcuts-twister", twister, ALONE, FEWER))
+    arms.append(Arm("shortcuts-twister-late", twister, ALONE, FEWER, after="state-twister"))
     twice = TrainConfig(steps=2 * ALONE.steps)
     arms.append(Arm("shortcuts-long", late, twice, FEWER))
     arms.append(Arm("shortcuts-base-long", replace(late, depth=0), twice, FEWER))
@@ -174,6 +177,17 @@ EXPERIMENTS: dict[str, Experiment] = {
             {"shortcuts from the start": "shortcuts-both", "by the state alone": "state-both",
              "state first, shortcuts later": "shortcuts-late"},
             "shortcuts from the start",
+        ),
+        Experiment(
+            "state-first-twister",
+            "Does the mixer that carries the most by the state alone stay ahead beside shortcuts?",
+            "Barely: it is listened to more than SRM + QIM (15 points at cross), and scores "
+            "within a point of it, for the prior has said most of what either could add. With "
+            "the shortcuts from the start it is not listened to.",
+            {"SRM + QIM, state first": "shortcuts-late",
+             "twister, state first": "shortcuts-twister-late",
+             "twister, shortcuts from the start": "shortcuts-twister"},
+            "SRM + QIM, state first",
         ),
         Experiment(
             "equal-steps",
