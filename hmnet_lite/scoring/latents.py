@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hmnet_lite.models.diffews.latents import digest
 from hmnet_lite.models.diffews.masks import brightness, margin, shares, told_image
 from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.models.features import to_tensor
@@ -38,11 +39,13 @@ class LatentTest:
     masks: np.ndarray  # (batch, H, W) uint8 of {0, 1}: the targets
     objects: np.ndarray  # (batch, H, W) uint8 of {0, 1}: every object
     class_ids: tuple[int, ...]
+    alike: Tensor | None = None
 
     def first(self, shots: int) -> LatentTest:
         """The same with the first supports alone."""
-        cut = {n: getattr(self, n)[:, :shots] for n in ("supports", "told", "inside")}
-        return replace(self, **cut)
+        names = ("supports", "told", "inside", "alike")
+        known = {n: getattr(self, n) for n in names}
+        return replace(self, **{n: x[:, :shots] for n, x in known.items() if x is not None})
 
 
 class LatentEpisodes:
@@ -59,7 +62,11 @@ class LatentEpisodes:
         encoder = f"{getattr(model.backbone, 'fingerprint', '')} {model.autoencoder.digest}"
         told = "rgb" if model.config.injection == "multiplication-rgb" else "white"
         key = f"test latents {FORMAT} {episodes.fingerprint} {encoder} {told}"
-        self._cache = Cache(key, len(episodes), SHARD, self._encode, _KEPT, "episode")
+        self._kept = _KEPT
+        if model.config.guess == "metric":
+            key += f" metric {digest(dict(model.metric.named_buffers()))}"
+            self._kept = (*_KEPT, "alike")
+        self._cache = Cache(key, len(episodes), SHARD, self._encode, self._kept, "episode")
         self._cache.fill(1, progress)
         self._shards: dict[int, dict[str, Tensor]] = {}
 
@@ -68,7 +75,7 @@ class LatentEpisodes:
 
     def batch(self, indices: Sequence[int]) -> LatentTest:
         """Episodes by their index."""
-        rows: dict[str, list[Tensor]] = {name: [] for name in _KEPT}
+        rows: dict[str, list[Tensor]] = {name: [] for name in self._kept}
         for index in indices:
             number, row = divmod(index, SHARD)
             if number not in self._shards:
@@ -80,7 +87,10 @@ class LatentEpisodes:
         bits = np.unpackbits(x["masks"].numpy(), axis=-1).reshape(len(indices), 2, side, side)
         latents = (x[name].float() for name in ("query", "supports", "told", "inside"))
         ids = tuple(x["class_id"].tolist())
-        return LatentTest(*latents, x["picture"].float() / 255, bits[:, 0], bits[:, 1], ids)
+        alike = x["alike"].float() if "alike" in x else None
+        return LatentTest(
+            *latents, x["picture"].float() / 255, bits[:, 0], bits[:, 1], ids, alike
+        )  # fmt: skip
 
     def batches(self, size: int = 10) -> Iterator[LatentTest]:
         """All of them, in order."""
@@ -89,24 +99,28 @@ class LatentEpisodes:
 
     @torch.inference_mode()
     def _encode(self, start: int, stop: int) -> dict[str, Tensor]:
-        model, rows = self.model, {name: [] for name in _KEPT}
+        model, rows = self.model, {name: [] for name in self._kept}
         for index in range(start, stop):
             episode = self.episodes[index]
             query = to_tensor(episode.query_image)[None]
             supports = torch.stack([to_tensor(x) for x in episode.support_images])
             masks = torch.from_numpy(episode.support_masks)
-            latent = model.encode(query)
+            seen, seen_supports = model.look(query), model.look(supports)
+            latent = model.autoencoder.encode(seen)
             small = F.avg_pool2d(255 * query, 2)[0].round().to(torch.uint8)
             known = np.stack([episode.query_mask == 1, episode.query_objects == 1])
             found: dict[str, Any] = {
                 "query": latent[0].half(),
-                "supports": model.encode(supports).half(),
+                "supports": model.autoencoder.encode(seen_supports).half(),
                 "told": model.encode(told_image(model.config.injection, supports, masks)).half(),
                 "inside": shares(masks[None], latent.shape[-2:])[0].half(),
                 "picture": small,
                 "masks": torch.from_numpy(np.packbits(known.reshape(2, -1), axis=-1)),
                 "class_id": torch.tensor(episode.class_id),
             }
+            alike = model.alike(seen, seen_supports, (1, len(supports)))
+            if alike is not None:
+                found["alike"] = alike[0].half()
             for name, value in found.items():
                 rows[name].append(value)
         return {name: torch.stack(values) for name, values in rows.items()}
@@ -115,7 +129,8 @@ class LatentEpisodes:
 @torch.inference_mode()
 def light(model: DiffewS, batch: LatentTest) -> Tensor:
     """How bright the masks are that a model draws, (batch, H / shrink, W / shrink)."""
-    found = model.generate(batch.query, batch.supports, batch.told, batch.inside)
+    given = (batch.supports, batch.told, batch.inside, batch.alike)
+    found = model.generate(batch.query, *given)
     picture = model.decode(found)
     seen = F.interpolate(batch.pictures, picture.shape[-2:], mode="area")
     return brightness(model.config.mask_image, picture, seen)

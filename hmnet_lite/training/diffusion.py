@@ -31,6 +31,7 @@ from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.training.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.latents import (
+    LEAST,
     LatentBank,
     LatentBatch,
     LatentPairs,
@@ -39,6 +40,7 @@ from hmnet_lite.training.latents import (
     Pictures,
 )
 from hmnet_lite.training.losses import Loss
+from hmnet_lite.training.metric import bank_objects
 from hmnet_lite.training.outputs import check_output, device_of_process
 from hmnet_lite.training.trainer import Trainer
 
@@ -102,6 +104,8 @@ def train_diffusion(
         source: Any = Pictures(data, bank, latents, PICTURES, progress=progress)
         trained, loss = [model.autoencoder], picture_loss
     else:
+        if stage == "masks" and model.config.guess == "metric":
+            model.metric.fit(*bank_objects(bank, LEAST[0]))
         latents = LatentBank(data, model, bank=bank, progress=progress)
         source = LatentScenes(latents) if stage == "denoise" else LatentPairs(latents, shots)
         loss = denoising_loss if stage == "denoise" else mask_loss
@@ -162,7 +166,7 @@ def mask_loss(model: DiffewS, batch: LatentBatch) -> tuple[Tensor, dict[str, Ten
         noise = torch.randn_like(query) if from_noise else query
         mixed = schedule().add_noise(batch.target, noise, time)
         query, noisy = (query, mixed) if from_noise else (mixed, None)
-    given = (batch.supports, batch.told, batch.inside)
+    given = (batch.supports, batch.told, batch.inside, batch.alike)
     found = model.step(query, noisy, time, *given)
     loss = F.mse_loss(found, batch.target)
     if config.mask_image not in ("white", "real-on-black"):
@@ -181,7 +185,8 @@ def best_level(model: DiffewS, source: LatentPairs, seed: int) -> float:
     total = torch.zeros(len(LEVELS))
     for start in range(0, LEVELS_FROM, 8):
         batch = source.batch(range(start, start + 8), seed + 1, model.nothing.device)
-        found = model.generate(batch.query, batch.supports, batch.told, batch.inside)
+        given = (batch.supports, batch.told, batch.inside, batch.alike)
+        found = model.generate(batch.query, *given)
         drawn = (model.decode(found), model.decode(batch.query))
         light = brightness(model.config.mask_image, *drawn)
         truth = F.interpolate(batch.masks[:, None].float(), light.shape[-2:])[:, 0] > 0
@@ -232,7 +237,7 @@ def _begun(
     weights = {
         name: value
         for name, value in there.state_dict().items()
-        if not fresh or name.startswith("autoencoder.")
+        if name.startswith("autoencoder.") or not (fresh or name.startswith("metric."))
     }
     own = model.state_dict()
     strange = [name for name, x in weights.items() if name not in own or own[name].shape != x.shape]

@@ -20,6 +20,8 @@ from hmnet_lite.data.emoji.scenes import EmojiScenes
 from hmnet_lite.data.stream import Stream
 from hmnet_lite.models.backbones import Features
 from hmnet_lite.models.bank import SceneBank
+from hmnet_lite.models.diffews.fusion import likeness
+from hmnet_lite.models.diffews.latents import digest
 from hmnet_lite.models.diffews.masks import told_image
 from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.models.features import to_tensor
@@ -45,6 +47,7 @@ class LatentBank:
         images: (scenes, channels, h, w).
         told, target: (usable objects, channels, h, w): latents of what is told of a support's mask,
             and of the picture that is to be generated for a query's; often the same.
+        marks: (scenes, channels, h, w), what a model of guess="metric" compares pixels by; or None.
         row: (objects,) int64: where in `told` and `target` an object is, or -1.
     """
 
@@ -54,6 +57,7 @@ class LatentBank:
         self.bank = bank = bank or SceneBank(scenes, progress=progress)
         self._progress, config = progress, model.config
         self._encoder = f"{getattr(model.backbone, 'fingerprint', '')} {model.autoencoder.digest}"
+        self.marks: Tensor | None = None
         if model.backbone is None:
             self.images = self._cached("images", len(scenes), self._encode_scenes)
         else:
@@ -61,6 +65,8 @@ class LatentBank:
             parts = [Features(*(x[i : i + BATCH].float() for x in features))
                      for i in range(0, len(bank), BATCH)]  # fmt: skip
             self.images = torch.cat([model.autoencoder.encode(x).half() for x in parts])
+            if model.config.guess == "metric":
+                self.marks = torch.cat([model.marks(x).half() for x in parts])
         bank.features = Features(*(x[:0] for x in bank.features))
         least = min(LEAST) * bank.labels.shape[1] * bank.labels.shape[2] * 2
         usable = bank.objects[:, 3] >= least
@@ -76,6 +82,8 @@ class LatentBank:
             draw = partial(self._encode_objects, partial(mask_image, config.mask_image))
             self.target = self._cached(config.mask_image, len(self._usable), draw)
         self.fingerprint = f"latents {bank.fingerprint} {self._encoder} {name} {config.mask_image}"
+        if self.marks is not None:
+            self.fingerprint += f" metric {digest(dict(model.metric.named_buffers()))}"
 
     def _cached(self, name: str, length: int, compute) -> Tensor:
         key = f"latents {FORMAT} {self.scenes.fingerprint} {self._encoder} {name}"
@@ -120,6 +128,7 @@ class LatentBatch:
     inside: Tensor
     target: Tensor  # (batch, channels, h, w)
     masks: Tensor  # (batch, H/2, W/2) uint8: the query's
+    alike: Tensor | None = None
 
 
 class LatentPairs:
@@ -154,6 +163,10 @@ class LatentPairs:
         def mirrored(x: Tensor, coin: Tensor) -> Tensor:
             return torch.where(coin.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x).to(device)
 
+        alike = None
+        if bank.marks is not None:
+            marks = bank.marks[scenes].float()
+            alike = likeness(mirrored(marks[:, 0], query), mirrored(marks[:, 1:], support))
         return LatentBatch(
             mirrored(images[:, 0], query),
             mirrored(images[:, 1:], support),
@@ -161,6 +174,7 @@ class LatentPairs:
             mirrored(inside, support),
             mirrored(bank.target[rows[:, 0]].float(), query),
             mirrored(masks[:, 0], query),
+            alike,
         )
 
 

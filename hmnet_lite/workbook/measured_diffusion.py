@@ -22,7 +22,6 @@ from hmnet_lite.experiments.diffusion import load
 from hmnet_lite.experiments.results import unpack
 from hmnet_lite.experiments.runs import TEST
 from hmnet_lite.machine import memory_timeline
-from hmnet_lite.models.diffews.fusion import matched
 from hmnet_lite.models.features import CachedFeatures
 from hmnet_lite.scoring.intervals import paired_difference
 from hmnet_lite.scoring.latents import LatentEpisodes, LatentTest, light, masks_of
@@ -212,7 +211,8 @@ def _guessed(batches: Iterator[LatentTest]) -> dict[str, float]:
     lights, rest = [], []
     for batch in batches:
         one = batch.first(1)
-        guess = model.decode(matched(one.query, one.supports, one.told)).mean(1, keepdim=True)
+        guess = model.guess(one.query, one.supports, one.told, one.alike)
+        guess = model.decode(guess).mean(1, keepdim=True)
         lights.append(_enlarged(guess, batch.masks.shape[-2:]).numpy())
         rest.append((batch.masks == 1, np.array(batch.class_ids)))
     drawn = np.concatenate(lights)

@@ -33,7 +33,9 @@ def made(data, **arms):
     return model
 
 
-@pytest.mark.parametrize("arms", [{}, {"injection": "multiplication-rgb", "mask_image": "added"}])
+@pytest.mark.parametrize(
+    "arms", [{}, {"guess": "metric"}, {"injection": "multiplication-rgb", "mask_image": "added"}]
+)
 def test_answers_are_those_to_the_pictures(data, arms):
     model = made(data, **arms)
     cached = LatentEpisodes(data, model, progress=False)
@@ -48,6 +50,11 @@ def test_answers_are_those_to_the_pictures(data, arms):
         assert np.array_equal(batch.objects[row], data[index].query_objects)
     again = LatentEpisodes(data, model, progress=False).batch([2, 0])  # read back from disk
     assert torch.equal(again.told, batch.told)
+    assert (batch.alike is not None) == (model.config.guess == "metric")
+    if batch.alike is not None:
+        assert batch.first(1).alike.shape == (2, 1, 36, 36)
+        model.metric.whiten0.mul_(2)  # another metric's likenesses are others
+        assert LatentEpisodes(data, model, progress=False)._cache.path != cached._cache.path
 
 
 def test_fewer_shots_and_other_thresholds(data):

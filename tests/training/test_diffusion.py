@@ -105,6 +105,20 @@ def test_mirrored_together(bank):
     assert len(seen) > 2
 
 
+def test_the_likeness_of_a_batch_is_that_of_its_pictures(scenes):
+    made = bank_of(scenes, guess="metric")
+    pairs = LatentPairs(made)
+    for number in range(8):  # some of them mirrored
+        batch = pairs.batch([number], 0, "cpu")
+        drawn = [made.bank.objects[row, 0] for row in pairs.pairs.draw(number, 0)]
+        images = [to_tensor(scenes[int(i)].image)[None] for i in drawn]
+        looks = [made.model.look(x) for x in images]
+        plain = made.model.alike(*looks, (1, 1)).unflatten(2, (6, 6)).unflatten(4, (6, 6))
+        flips = [plain.flip(dims) if dims else plain for dims in ([], [3], [5], [3, 5])]
+        turned = [x.flatten(4, 5).flatten(2, 3) for x in flips]
+        assert min(float((batch.alike - x).abs().max()) for x in turned) < 1e-2
+
+
 def test_pictures_are_scenes_and_masks_in_turn(scenes, bank):
     pictures = Pictures(scenes, bank.bank, bank, 10, progress=False)
     batch = pictures.batch(range(6), 0, "cpu")
@@ -169,6 +183,13 @@ def test_three_stages_and_what_they_hand_on(tmp_path, monkeypatch):
     resumed = train_diffusion("masks", None, budget, "m.safetensors", begin=prior, changes=changes,
                               resume=True, **common)  # fmt: skip
     assert torch.equal(load_checkpoint(resumed).unet.conv_in.weight, first[last])
+    metric = train_diffusion("masks", None, budget, "g.safetensors", begin=prior,
+                             changes={"guess": "metric"}, **common)  # fmt: skip
+    whiten = load_checkpoint(metric).metric.whiten0  # fitted before the first step
+    assert not torch.equal(whiten, torch.eye(len(whiten)))
+    without = train_diffusion("masks", None, budget, "w.safetensors", begin=metric,
+                              changes={"guess": "none"}, **common)  # fmt: skip
+    assert not hasattr(load_checkpoint(without), "metric")
     for stage, asked, told in (
         ("denoise", {}, "needs the file of an earlier stage"),
         ("autoencoder", {"begin": ae}, "is the first; it does not begin from"),

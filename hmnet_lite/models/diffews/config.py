@@ -12,7 +12,7 @@ Interaction = Literal["kv", "qkv", "tokens"]
 Injection = Literal[
     "concatenation", "multiplication-rgb", "multiplication-latent", "attention-mask", "addition"
 ]
-Guess = Literal["matched", "none"]
+Guess = Literal["matched", "metric", "none"]
 MaskImage = Literal["white", "real-on-black", "black-on-real", "added"]
 Generation = Literal["one-step", "image-to-mask", "noise-to-mask"]
 Threshold = Literal["relative", "absolute"]
@@ -37,7 +37,9 @@ class DiffewSConfig:
             of both; "qkv", the supports ask the query as well; "tokens", cross-attention.
         injection: how the supports' masks come in.
         guess: "matched": in one step, the query comes with a first guess of its mask, copied from
-            the supports by the latents' likeness; "none": as published.
+            the supports by the latents' likeness; "metric": by that of the backbone's features in
+            HMNet-lite's metric, which plays down how objects of one class differ; "none": as
+            published.
         mask_image: how the query's mask is drawn as the picture that is to be generated.
         generation: "one-step" or, in many steps, from the picture or from noise to the mask.
         sampling_steps: of the last two.
@@ -93,6 +95,11 @@ class DiffewSConfig:
         for name, words in known.items():
             if getattr(self, name) not in words:
                 raise ValueError(f"{name}={getattr(self, name)!r}; expected one of {words}")
+        if self.guess == "metric" and self.latents != "features":
+            raise ValueError(
+                f"guess='metric' compares a backbone's features, which latents={self.latents!r} "
+                "have none of; expected guess='matched' or 'none'"
+            )
         if self.interaction == "tokens" and self.injection == "attention-mask":
             raise ValueError(
                 "injection='attention-mask' hides keys of the supports in the self-attention, "

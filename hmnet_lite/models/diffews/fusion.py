@@ -122,24 +122,41 @@ def _seen(keep: Tensor, pixels: int) -> Tensor:
     return torch.cat([own, seen.flatten(1)], dim=1)[:, None, None]
 
 
-def matched(query: Tensor, supports: Tensor, told: Tensor) -> Tensor:
-    """A first guess of the mask: KV fusion of the latents themselves, without a weight.
+def likeness(query: Tensor, supports: Tensor) -> Tensor:
+    """Cosines of a query's pixels with its supports'.
+
+    Args:
+        query: latents, or what else pixels are compared by, (batch, channels, h, w).
+        supports: the same of the supports, (batch, shots, channels, h, w).
+
+    Returns:
+        (batch, shots, query's pixels, support's pixels).
+    """
+    q, k = F.normalize(query.flatten(2), dim=1), F.normalize(supports.flatten(3), dim=2)
+    return torch.einsum("bcq,bscp->bsqp", q, k)
+
+
+def copied(alike: Tensor, told: Tensor) -> Tensor:
+    """A first guess of the mask: KV fusion without a weight.
 
     Each of the query's pixels copies what is told of the supports' pixels that look like it. Not in
     the paper, whose UNet brings such attention along from its pretraining.
 
     Args:
-        query: latents (batch, channels, h, w).
-        supports, told: latents (batch, shots, channels, h, w).
+        alike: what `likeness` gives.
+        told: latents (batch, shots, channels, h, w).
 
     Returns:
         (batch, channels, h, w).
     """
-    q = F.normalize(query.flatten(2), dim=1)
-    k = rearrange(F.normalize(supports, dim=2), "b s c h w -> b c (s h w)")
-    weights = torch.softmax(SHARP * (q.mT @ k), dim=-1)  # (batch, pixels, shots · pixels)
+    weights = torch.softmax(SHARP * rearrange(alike, "b s q p -> b q (s p)"), dim=-1)
     v = rearrange(told, "b s c h w -> b (s h w) c")
-    return (weights @ v).mT.unflatten(2, query.shape[-2:])
+    return (weights @ v).mT.unflatten(2, told.shape[-2:])
+
+
+def matched(query: Tensor, supports: Tensor, told: Tensor) -> Tensor:
+    """The guess by the latents' own likeness; shapes as in `likeness` and `copied`."""
+    return copied(likeness(query, supports), told)
 
 
 def literal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ class FeatureLatents(nn.Module):
     @property
     def digest(self) -> str:
         """Names what `encode` computes."""
-        return _digest(dict(self.named_buffers()))
+        return digest(dict(self.named_buffers()))
 
 
 class PixelLatents(nn.Module):
@@ -122,7 +122,7 @@ class PixelLatents(nn.Module):
     @property
     def digest(self) -> str:
         """Names what `encode` computes."""
-        return _digest(self.state_dict())
+        return digest(self.state_dict())
 
 
 def tiny_autoencoder(channels: int) -> PixelLatents:
@@ -140,8 +140,9 @@ def _maps(features: Features) -> dict[str, Tensor]:
     return {"deep": features.deep, "fine": F.pixel_unshuffle(features.fine, 2)}
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def digest(tensors: dict[str, Tensor]) -> str:
+    """16 hex digits that name these tensors."""
+    found = hashlib.sha256()
     for name, value in sorted(tensors.items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+        found.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]

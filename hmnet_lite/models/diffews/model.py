@@ -17,13 +17,14 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from hmnet_lite.models.backbones import BACKBONES
+from hmnet_lite.models.backbones import BACKBONES, Features
 from hmnet_lite.models.checks import check_episode
 from hmnet_lite.models.diffews.config import TIMES, DiffewSConfig
-from hmnet_lite.models.diffews.fusion import FusedAttention, Together, matched
+from hmnet_lite.models.diffews.fusion import FusedAttention, Together, copied, likeness
 from hmnet_lite.models.diffews.latents import FeatureLatents, PixelLatents, tiny_autoencoder
 from hmnet_lite.models.diffews.library import diffusers
 from hmnet_lite.models.diffews.masks import brightness, margin, mask_image, shares, told_image
+from hmnet_lite.models.metric import Metric
 from hmnet_lite.record import record
 
 
@@ -59,6 +60,8 @@ class DiffewS(nn.Module):
         elif config.latents == "features":
             self.backbone = net = BACKBONES[config.backbone]()
             self.autoencoder = FeatureLatents(config.channels, net.fine_channels, net.deep_channels)
+            if config.guess == "metric":
+                self.metric = Metric(net.deep_parts)
         else:
             self.autoencoder = tiny_autoencoder(config.channels)
         self.unet = unet = small_unet(config) if unet is None else unet
@@ -88,13 +91,15 @@ class DiffewS(nn.Module):
         """
         device = self.nothing.device
         check_episode(query_image, support_images, support_masks, self.multiple, device)
-        query = self.encode(query_image)
         supports, masks = support_images.flatten(0, 1), support_masks.flatten(0, 1)
+        seen, seen_supports = self.look(query_image), self.look(supports)
+        query = self.autoencoder.encode(seen)
         told = self.encode(told_image(self.config.injection, supports, masks))
         shape = support_masks.shape[:2]
         generated = self.generate(
-            query, self.encode(supports).unflatten(0, shape), told.unflatten(0, shape),
-            shares(support_masks, query.shape[-2:]),
+            query, self.autoencoder.encode(seen_supports).unflatten(0, shape),
+            told.unflatten(0, shape), shares(support_masks, query.shape[-2:]),
+            self.alike(seen, seen_supports, shape),
         )  # fmt: skip
         found = self.margin(generated, query_image)
         found = F.interpolate(
@@ -102,10 +107,30 @@ class DiffewS(nn.Module):
         )
         return torch.cat([torch.zeros_like(found), found], dim=1)
 
+    def look(self, images: Tensor) -> Features | Tensor:
+        """What is encoded of pictures: the backbone's features, or themselves where it has none."""
+        return images if self.backbone is None else self.backbone(images)
+
     def encode(self, images: Tensor) -> Tensor:
         """(batch, 3, H, W) in [0, 1] → latents (batch, channels, h, w)."""
-        seen = images if self.backbone is None else self.backbone(images)
-        return self.autoencoder.encode(seen)
+        return self.autoencoder.encode(self.look(images))
+
+    def marks(self, features: Features) -> Tensor:
+        """What the metric compares pixels by: a unit vector a depth, (batch, channels, h, w)."""
+        return torch.cat(self.metric(features.deep), dim=1)
+
+    def alike(
+        self, query: Features | Tensor, supports: Features | Tensor, shape: tuple[int, int]
+    ) -> Tensor | None:
+        """Likeness in the metric, see `likeness`; None where the latents themselves tell.
+
+        Args:
+            query, supports: what `look` gives, of (batch, …) and (batch · shots, …).
+            shape: (batch, shots).
+        """
+        if self.config.guess != "metric":
+            return None
+        return likeness(self.marks(query), self.marks(supports).unflatten(0, shape))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents → pictures (batch, 3, H / shrink, W / shrink), about [0, 1]."""
@@ -125,7 +150,8 @@ class DiffewS(nn.Module):
 
     # ----------------------------------------------------------------------- among latents
 
-    def generate(self, query: Tensor, supports: Tensor, told: Tensor, inside: Tensor) -> Tensor:
+    def generate(self, query: Tensor, supports: Tensor, told: Tensor, inside: Tensor,
+                 alike: Tensor | None = None) -> Tensor:  # fmt: skip
         """Latents of the query's mask.
 
         Args:
@@ -133,9 +159,10 @@ class DiffewS(nn.Module):
             supports: latents (batch, shots, channels, h, w).
             told: latents of what is told of the supports' masks, see `told_image`; the same shape.
             inside: (batch, shots, h, w): the masks' share of each latent.
+            alike: how like the pixels are, see `alike`; None: as the latents are.
         """
         config = self.config
-        given = (supports, told, inside)
+        given = (supports, told, inside, alike)
         if config.generation == "one-step":
             return self.step(query, None, config.timestep, *given)
         scheduler = diffusers().DDIMScheduler(
@@ -158,6 +185,7 @@ class DiffewS(nn.Module):
         supports: Tensor,
         told: Tensor,
         inside: Tensor,
+        alike: Tensor | None = None,
     ) -> Tensor:
         """One pass of the UNet: the clean latents that it sees behind the query's.
 
@@ -165,7 +193,7 @@ class DiffewS(nn.Module):
             query: latents (batch, channels, h, w).
             noisy: latents of a noisy mask, beside the query; None: none.
             time: of the noise, one for all or (batch,).
-            supports, told, inside: see `generate`.
+            supports, told, inside, alike: see `generate`.
         """
         config, (count, shots) = self.config, supports.shape[:2]
         flat = supports.flatten(0, 1)
@@ -179,8 +207,8 @@ class DiffewS(nn.Module):
         elif config.injection == "addition":
             flat = flat + told.flatten(0, 1)
         support_in = torch.cat([flat, half], dim=1)
-        if noisy is None and config.guess == "matched" and config.generation == "one-step":
-            noisy = matched(query, supports, told)
+        if noisy is None and config.guess != "none" and config.generation == "one-step":
+            noisy = self.guess(query, supports, told, alike)
         query_in = torch.cat([query, torch.zeros_like(query) if noisy is None else noisy], dim=1)
         times = torch.as_tensor(time, device=query.device).expand(count)
         if config.interaction == "tokens":
@@ -198,6 +226,20 @@ class DiffewS(nn.Module):
             cross_attention_kwargs={"together": together},
         )  # fmt: skip
         return out.sample[:count]
+
+    def guess(
+        self, query: Tensor, supports: Tensor, told: Tensor, alike: Tensor | None = None
+    ) -> Tensor:
+        """The first guess of the mask's latents; arguments as in `generate`.
+
+        Raises:
+            ValueError: the metric is to tell, and was not asked.
+        """
+        if alike is None and self.config.guess == "metric":
+            raise ValueError(
+                "guess='metric' needs the pixels' likeness; expected alike=model.alike(…)"
+            )
+        return copied(likeness(query, supports) if alike is None else alike, told)
 
     def denoise(self, noisy: Tensor, time: Tensor) -> Tensor:
         """Latents of noisy pictures and their times (batch,) → of the clean pictures; nobody else

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hmnet_lite.data.episode import Episode
-from hmnet_lite.models.diffews.fusion import matched
+from hmnet_lite.models.diffews.fusion import likeness
 from hmnet_lite.models.diffews.masks import shares, told_image
 from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.models.features import to_tensor
@@ -69,17 +69,30 @@ def draw_the_mask(
 def _episode(model: DiffewS, episode: Episode, shots: Sequence[int], seed: int) -> dict[str, Any]:
     supports = torch.stack([to_tensor(x) for x in episode.support_images])
     masks = torch.from_numpy(episode.support_masks)
-    query = model.encode(to_tensor(episode.query_image)[None])
+    looks = model.look(to_tensor(episode.query_image)[None]), model.look(supports)
+    query, seen = (model.autoencoder.encode(x) for x in looks)
+    seen = seen[None]
+    marks = None
+    if model.config.guess == "metric":
+        marks, heard = (model.marks(x) for x in looks)
     told = model.encode(told_image(model.config.injection, supports, masks))[None]
-    inside, seen = shares(masks[None], query.shape[-2:]), model.encode(supports)[None]
-    noise = torch.randn(query.shape, generator=torch.Generator().manual_seed(seed))
+    inside = shares(masks[None], query.shape[-2:])
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(query.shape, generator=generator)
+    if marks is not None:
+        blur = marks.std() * torch.randn(marks.shape, generator=generator)
     rows = []
     for share in NOISE:
         noisy = (1 - share) ** 0.5 * query + share**0.5 * noise
-        row = []
+        alike, row = None, []
+        if marks is not None:  # what the guess looks at is as noisy
+            dim = (1 - share) ** 0.5 * marks + share**0.5 * blur
+            alike = likeness(dim, heard[None])
         for count in shots:
             given = seen[:, :count], told[:, :count], inside[:, :count]
-            guess, drawn = matched(noisy, *given[:2]), model.generate(noisy, *given)
+            near = None if alike is None else alike[:, :count]
+            guess = model.guess(noisy, *given[:2], near)
+            drawn = model.generate(noisy, *given, near)
             light = model.decode(drawn).mean(1, keepdim=True)
             light = (light / light.max()).clamp(0, 1)
             size = [n // COARSE for n in episode.query_mask.shape]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hmnet_lite.models.diffews.config import DiffewSConfig
+from hmnet_lite.models.diffews.fusion import SHARP
 from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.record import Recorder
 
@@ -40,7 +41,7 @@ def plain(episode):
 @pytest.mark.parametrize(
     "arm",
     [
-        {"guess": "none"}, {"interaction": "qkv"}, {"interaction": "tokens"},
+        {"guess": "none"}, {"guess": "metric"}, {"interaction": "qkv"}, {"interaction": "tokens"},
         {"injection": "multiplication-rgb"},
         {"injection": "multiplication-latent"}, {"injection": "attention-mask"},
         {"injection": "addition"}, {"mask_image": "real-on-black"},
@@ -81,6 +82,27 @@ def test_every_weight_of_the_unet_learns():
     deaf = {"attn2.to_q", "attn2.to_k", "norm2"}  # one token leaves nothing to choose
     silent = {n for n, p in model.unet.named_parameters() if p.grad is None or not p.grad.any()}
     assert all(any(word in name for word in deaf) for name in silent), silent
+
+
+def test_the_guess_by_the_metric_copies_by_the_mean_cosine_of_its_depths(episode):
+    query, supports, _ = episode
+    model = made(replace(TINY, guess="metric"))
+    model.metric.fit(torch.rand(12, 384), torch.arange(12) % 3)
+    with torch.no_grad():
+        seen, other = model.look(query), model.look(supports.flatten(0, 1))
+        found = model.alike(seen, other, (2, 2))
+        depths = zip(model.metric(seen.deep), model.metric(other.deep), strict=True)
+        cosines = torch.stack([torch.einsum("bcq,bscp->bsqp", a.flatten(2),
+                                            b.unflatten(0, (2, 2)).flatten(3))
+                               for a, b in depths])  # fmt: skip
+        assert torch.allclose(found, cosines.mean(0), atol=1e-5)
+        told = torch.zeros(2, 2, 8, 4, 4)
+        told[:, 1, :, 2, 3] = 1  # one pixel of the second support
+        guess = model.guess(query, supports, told, found)
+        weights = (SHARP * found).transpose(1, 2).flatten(2).softmax(-1)
+        assert torch.allclose(guess[:, 0].flatten(1), weights[..., 16 + 2 * 4 + 3], atol=1e-6)
+        with pytest.raises(ValueError, match=r"expected alike=model\.alike"):
+            model.guess(query, supports, told)
 
 
 def test_pixels_are_encoded_at_half_size_and_given_back(episode):
@@ -125,6 +147,7 @@ def test_latents_are_the_features_first_components():
         ({"heads": 5}, "cannot be shared equally by heads=5"),
         ({"level": 1.5}, "level=1.5; expected 0 to 1"),
         ({"timestep": 1000}, "timestep=1000; expected 0 to 999"),
+        ({"guess": "metric", "latents": "pixels"}, "which latents='pixels' have none of"),
         ({"injection": "magic"}, "injection='magic'; expected one of"),
         ({"interaction": "tokens", "injection": "attention-mask"}, "expected another injection"),
     ],
