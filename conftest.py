@@ -1,6 +1,25 @@
 """What every test and every notebook run by nbval shares; see tests/conftest.py for the rest."""
 
+import os
+from collections.abc import Iterator
+from unittest import mock
+
 import pytest
+
+# With more than one thread sums are taken in another order, and JupyterLab's kernels have one a
+# core: this notebook, which holds results against each other most closely, is tested with two.
+# Waiting, a thread sleeps: spinning, two of them would keep another test from its core.
+TWO_THREADS = "06_hmnet_assembled.ipynb"
+POOLS = ("OMP", "MKL", "OPENBLAS", "NUMBA")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Give a notebook's kernel, which starts with its first cell, its number of threads."""
+    two = item.path.name == TWO_THREADS
+    threads = {f"{pool}_NUM_THREADS": "2" for pool in POOLS} | {"OMP_WAIT_POLICY": "passive"}
+    with mock.patch.dict(os.environ, threads if two else {}):
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

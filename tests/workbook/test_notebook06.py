@@ -1,16 +1,23 @@
-"""Notebook 06 runs with as many threads as JupyterLab's kernels have, too, not with one alone."""
+"""Notebook 06 is tested with as many threads as JupyterLab's kernels have, not with one alone."""
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tools.notebooks import execute
+import conftest
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "06_hmnet_assembled.ipynb"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
-@pytest.mark.slow
-def test_its_tolerances_hold_when_sums_are_taken_by_two_threads(monkeypatch):
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # two threads beside another test: no spinning
-    _, problem = execute(NOTEBOOK, threads=2)
-    assert problem == ""
+@pytest.mark.parametrize(("name", "threads"), [(conftest.TWO_THREADS, "2"), ("07_x.ipynb", None)])
+def test_its_kernel_starts_with_two_threads(name, threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert (NOTEBOOKS / conftest.TWO_THREADS).exists()
+    setup = conftest.pytest_runtest_setup(SimpleNamespace(path=NOTEBOOKS / name))
+    next(setup)
+    assert os.environ["OMP_NUM_THREADS"] == (threads or "1")
+    with pytest.raises(StopIteration):
+        next(setup)
+    assert os.environ["OMP_NUM_THREADS"] == "1"
