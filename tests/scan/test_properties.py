@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.scan.conformance import HERE, INTERPRETED, TIME, by, problem, run
 
-EXAMPLES = settings(max_examples=3 if INTERPRETED else 20)
+EXAMPLES = settings(max_examples=2 if INTERPRETED else 20)
 SEEDS = st.integers(0, 2**31)
 FACTORS = st.floats(-3, 3, width=32)
 

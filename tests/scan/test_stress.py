@@ -24,7 +24,7 @@ from tests.scan.conformance import (
     with_recap,
 )
 
-SHORT = 40 if INTERPRETED else 256
+SHORT = 24 if INTERPRETED else 256
 STRESS = {  # length, factor of Δ, limits of values and gradients
     "ordinary": (SHORT, 1.0, VALUES, GRADIENTS),
     "tiny steps": (SHORT, 1e-6, VALUES_STRESS, GRADIENTS_STRESS),
