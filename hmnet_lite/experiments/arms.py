@@ -182,8 +182,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment(
             "state-first-rivals",
             "Do the mixers that carry the most by the state alone stay ahead beside shortcuts?",
-            "Barely: the twister is listened to more than SRM + QIM (15 points at cross), and scores "
-            "within a point of it, for the prior has said most of what either could add. With "
+            "Barely: the twister is listened to more than SRM + QIM (15 points at cross), and "
+            "scores within a point of it: the prior has said most of what either could add. With "
             "the shortcuts from the start it is not listened to. Attention (predicted when the "
             "twister had run): as the twister, and a point or two behind at cross, too.",
             {"SRM + QIM, state first": "shortcuts-late",
