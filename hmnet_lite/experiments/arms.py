@@ -133,6 +133,8 @@ def _arms() -> dict[str, Arm]:
         state(f"srm-{kind}", **recap_alone, recap=kind)
     for patches, support in ((4, 2), (2, 4)):
         state(f"recap-{patches}-support-{support}", recap_ratio=patches, support_ratio=support)
+    state("srm-generated", **recap_alone, generated=True)
+    state("generated", generated=True)
     state("cross-one-way", srm="basic", qim="off", directions=1)
     state("srm-one-way", **recap_alone, directions=1)
     state("silent", start="silent")
@@ -269,6 +271,15 @@ EXPERIMENTS: dict[str, Experiment] = {
             "support is in H_S. Adding without forgetting is no worse than two points.",
             {"SRM recap": "state-srm", "SRM, a recap resets": "state-srm-reset",
              "SRM, a recap adds": "state-srm-add", "read once": "state-cross"},
+            "SRM recap",
+        ),
+        Experiment(
+            "generated",
+            "Should the support also set how the query is read (the paper's appendix E)?",
+            "A point or two at a narrow gap, nothing seen at a wide one: the support's mean moves "
+            "every pixel's Δ, B and C alike, which is a second prototype.",
+            {"SRM recap": "state-srm", "SRM recap, generated Δ, B, C": "state-srm-generated",
+             "SRM + QIM": "state-both", "SRM + QIM, generated Δ, B, C": "state-generated"},
             "SRM recap",
         ),
         Experiment(

@@ -27,6 +27,7 @@ from hmnet_lite.mamba.hybrid import intercept_map, one_of_many
 from hmnet_lite.mamba.ssm import SSM, MapReading
 from hmnet_lite.maps import patch_size, resize
 from hmnet_lite.record import begin_block, record_block
+from hmnet_lite.scan.precision import exact, in_full
 
 
 class MambaBlock(nn.Module):
@@ -123,8 +124,8 @@ class HybridMambaBlock(MambaBlock):
     """HMB: the query reads the support by SRM and QIM; the support reads itself, α times smaller.
 
     Args as in `MambaBlock`; the switches srm, qim, recap, recap_ratio, support_ratio, pool_shots,
-    detach_support_state and published_skip are those of `MixerConfig`. Where the batch of the
-    support is K times the query's, each query has K supports.
+    generated, detach_support_state and published_skip are those of `MixerConfig`. Where the batch
+    of the support is K times the query's, each query has K supports.
     """
 
     reads_support = True
@@ -133,6 +134,8 @@ class HybridMambaBlock(MambaBlock):
         super().__init__(config, unread=unread, **options)
         if self.config.qim == "own":
             self.ssm_qim = SSM(2 * self.config.dim, self.ssm.state, self.ssm.rank, directions=1)
+        if self.config.generated:
+            self.generate = nn.Parameter(torch.zeros_like(self.ssm.select))
 
     @property
     def patch_ratio(self) -> int:
@@ -149,6 +152,8 @@ class HybridMambaBlock(MambaBlock):
         size, ratio = query.shape[-2:], self.patch_ratio
         support_small = resize(support, *patch_size(*size, self.shrink_ratio))
         support_map, query_map = self.ssm.read(support_small), self.ssm.read(query)
+        if self.config.generated:
+            query_map = query_map.shifted(self._generated(support, len(query)))
 
         # SRM: one pass over the small support, then a recap before each query patch
         y_support, support_state = self.scan(support_map, last_state=True)
@@ -168,6 +173,12 @@ class HybridMambaBlock(MambaBlock):
         if self.config.qim != "off":
             y_query = y_query + self._intercept(query, support_state)
         return y_query, None if self.unread else resize(y_support, *size)
+
+    def _generated(self, support: Tensor, queries: int) -> Tensor:
+        """What the supports' mean moves the query's selection by, (queries, directions, any)."""
+        with exact(support):
+            mean = in_full(support).mean((-2, -1)).unflatten(0, (queries, -1)).mean(1)
+            return torch.einsum("bc,krc->bkr", mean, self.generate.to(mean.dtype))
 
     def _kept(self, support_keep: Tensor) -> Tensor:
         """What a recap keeps of the state it meets, by the switch."""

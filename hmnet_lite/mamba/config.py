@@ -35,6 +35,9 @@ class MixerConfig:
         pool_shots: how several supports become one: "features" are averaged before the mixer, as
             the paper's; or the mixer reads each, and their "states" are averaged, or their
             "recaps" composed, one support after the other: affine maps, so K of them are one. Ours.
+        generated: whether the mean of the support's map shifts the Δ, B and C with which SRM's scan
+            reads the query, by a linear map that is zero at first: one reading of what the paper's
+            appendix E leaves to the future. Ours.
         detach_support_state: no gradient from QIM into the support state, as released.
         published_skip: QIM's skip uses the single number D[0, 0] for every channel, as released:
             parity needs it. Mamba has one D a channel; the paper's equations have none.
@@ -57,6 +60,7 @@ class MixerConfig:
     support_ratio: int | None = None
     recap: Recap = "affine"
     pool_shots: Shots = "features"
+    generated: bool = False
     detach_support_state: bool = True
     published_skip: bool = False
     srm: Srm = "recap"
@@ -75,6 +79,11 @@ class MixerConfig:
         for name, known in (choices | dict(backend=("auto", *BACKENDS))).items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}={getattr(self, name)!r}; expected one of {known}")
+        if self.generated and not self.mixes:
+            raise ValueError(
+                "generated=True with srm='off' and qim='off': no block reads the support, so "
+                "nothing can be generated from it; expected one of the two on, or generated=False"
+            )
 
     @classmethod
     def of(cls, given: MixerConfig | int, **options: Any) -> MixerConfig:

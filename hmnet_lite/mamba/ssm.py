@@ -195,6 +195,17 @@ class MapReading:
             delta_bias=bias, delta_softplus=True,
         )  # fmt: skip
 
+    def shifted(self, selected: Tensor) -> MapReading:
+        """The same pixels, every one's Δ (low-rank), B and C moved by the same amounts.
+
+        Args:
+            selected: (batch, directions, rank + 2·state).
+        """
+        ssm = self.ssm
+        parts = selected[:, :, None].split([ssm.rank, ssm.state, ssm.state], dim=-1)
+        own = (self.low_rank, self.B, self.C)
+        return MapReading(ssm, self.pixels, self.size, *map(torch.add, own, parts))
+
     @cached_property
     def delta(self) -> Tensor:
         """Δ at every pixel, (batch, directions, height·width, channels)."""

@@ -82,10 +82,11 @@ class HMNetConfig(MixerConfig):
             raise ValueError(f"start={self.start!r}; expected silent or matching")
         if self.mixer not in ("mamba", *CORES):
             raise ValueError(f"mixer={self.mixer!r}; expected mamba, {', '.join(CORES)}")
-        if self.mixer != "mamba" and self.pool_shots != "features":
-            raise ValueError(
-                f"pool_shots={self.pool_shots!r} needs mixer='mamba'; it is {self.mixer!r}"
-            )
+        for name, plain in (("pool_shots", "features"), ("generated", False)):
+            if self.mixer != "mamba" and getattr(self, name) != plain:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} needs mixer='mamba'; it is {self.mixer!r}"
+                )
 
 
 class HMNet(nn.Module):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hmnet_lite.mamba.blocks import HybridMambaBlock
 from hmnet_lite.mamba.hybrid import intercept, one_of_many, read_support, srm_literal
 from hmnet_lite.mamba.mixer import MambaMixer
+from hmnet_lite.maps import resize
 from hmnet_lite.record import Recorder, begin_block
 from hmnet_lite.scan.selective import selective_scan
 from tests.mamba.parts import CORE, scans
@@ -150,3 +151,42 @@ def test_the_support_can_be_read_at_another_size_than_the_patches():
         y, _ = block.core(*torch.randn(2, 1, 16, 8, 8))
     assert y.shape == (1, 16, 8, 8)
     assert seen.blocks[0]["scan_in_support_small"].shape[-2:] == (4, 4)
+
+
+# ---- the query's parameters, generated from the support (the paper's appendix E)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_generated_parameters_begin_as_none_and_equal_their_definition(backend):
+    """Δ, B and C of every query pixel moved by what the support's mean says; zero at first."""
+    torch.manual_seed(0)
+    sizes = dict(state=3, recap_ratio=2, qim="off", backend=backend)
+    plain, block = HybridMambaBlock(8, **sizes), HybridMambaBlock(8, **sizes, generated=True)
+    assert block.load_state_dict(plain.state_dict(), strict=False).missing_keys == ["generate"]
+    query, support = torch.randn(2, 3, 16, 6, 6)
+    assert torch.equal(block.core(query, support)[0], plain.core(query, support)[0])
+
+    torch.nn.init.normal_(block.generate, std=0.1)
+    y, _ = block.core(query, support)
+    moved = torch.einsum("bc,krc->bkr", support.mean((-2, -1)), block.generate)
+    literal = plain.ssm.read(query)
+    ssm, rank, n = plain.ssm, plain.ssm.rank, 3
+    for i, name in enumerate(("low_rank", "B", "C")):
+        part = moved[..., [slice(rank), slice(rank, rank + n), slice(rank + n, None)][i]]
+        object.__setattr__(literal, name, getattr(literal, name) + part[:, :, None])
+    small = ssm.read(resize(support, 3, 3))
+    _, state = small.scan_sequences(last_state=True, backend="reference")
+    recap = small.support_keep(), state
+    expected, _ = literal.scan_sequences(2, recap=recap, backend="reference")
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
+    y.square().sum().backward()
+    assert block.generate.grad.abs().min() > 0
+
+
+def test_generated_parameters_of_several_supports_are_of_their_mean():
+    torch.manual_seed(0)
+    mixer = MambaMixer(16, 2, state=3, recap_ratio=2, generated=True, pool_shots="states")
+    torch.nn.init.normal_(mixer.blocks[1].generate, std=0.1)
+    query, support = torch.randn(2, 2, 16, 6, 6)
+    thrice = support[:, None].expand(-1, 3, -1, -1, -1)
+    torch.testing.assert_close(mixer(query, support[:, None]), mixer(query, thrice))

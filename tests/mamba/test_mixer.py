@@ -107,6 +107,7 @@ def test_shapes_can_be_asked_for_without_numbers():
         (dict(support_ratio=0), "support_ratio=0; expected 1 to 1,024, or None"),
         (dict(recap="forget"), r"recap='forget'; expected one of \('affine', 'reset', 'add'\)"),
         (dict(pool_shots="sum"), r"pool_shots='sum'; expected one of"),
+        (dict(generated=True, srm="off", qim="off"), "no block reads the support"),
         (dict(directions=3), r"directions=3; expected one of \(1, 2, 4\)"),
     ],
 )
