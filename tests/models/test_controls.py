@@ -111,3 +111,6 @@ def test_what_does_not_fit_is_told():
         ControlMixer(HMNetConfig(), "sum")
     with pytest.raises(ValueError, match="mixer='sum'; expected mamba, convolution"):
         HMNetConfig(mixer="sum")
+    for switch in (dict(pool_shots="states"), dict(generated=True)):
+        with pytest.raises(ValueError, match="needs mixer='mamba'; it is 'attention'"):
+            HMNetConfig(mixer="attention", **switch)
