@@ -82,7 +82,8 @@ QUESTIONS = {
         "to average their features?",
         "Composing is better at a narrow gap and worse at a wide one, for the last support read "
         "weighs most. (So it was in a trial of 20 episodes and one seed.)",
-        "The networks were trained with one support. Parameters of the query generated from the "
-        "support, the other half of the paper's appendix E, were not tried.",
+        "The networks were trained with one support. Generating the query's parameters from it, "
+        "the other half of the question, is an experiment of its own, below.",
+        ("generated",),
     ),
 }

@@ -29,7 +29,7 @@ GROUPS = {
 #: questions whose answer is a difference of mIoU, by whether the support has another way
 ALONE = (
     "listening-state", "controls-state", "fusion-state", "qim-state", "recap-kind", "alpha",
-    "untied", "directions", "size", "start",
+    "untied", "directions", "size", "start", "generated",
 )  # fmt: skip
 BESIDE = (
     "table-3", "controls", "listening-shortcuts", "listening-prior", "listening-prototype",
