@@ -33,7 +33,7 @@ ALONE = (
 )  # fmt: skip
 BESIDE = (
     "table-3", "controls", "listening-shortcuts", "listening-prior", "listening-prototype",
-    "state-first", "state-first-rivals", "equal-steps",
+    "state-first", "state-first-rivals", "beside-rivals", "equal-steps",
 )  # fmt: skip
 
 
