@@ -22,9 +22,10 @@ from pathlib import Path
 import torch
 
 from hmnet_lite.data.emoji.protocol import GAPS
-from hmnet_lite.experiments.arms import ARMS, EXPERIMENTS, Arm, find
+from hmnet_lite.experiments.arms import ARMS, Arm
 from hmnet_lite.experiments.results import FOLDER, Run, missing, path_of
 from hmnet_lite.experiments.runs import CHECKPOINTS, TEST, checkpoint_of, identify, make, make_from
+from hmnet_lite.experiments.suite import EXPERIMENTS, find
 from hmnet_lite.models.features import CachedFeatures
 from hmnet_lite.training.recipes import training_source
 

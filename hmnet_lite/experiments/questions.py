@@ -18,7 +18,7 @@ class Question:
         asked: the question, one sentence.
         expected: before the run.
         silent: what the answer cannot say.
-        experiments: names in `arms.EXPERIMENTS` whose differences answer it, where runs do.
+        experiments: names in `suite.EXPERIMENTS` whose differences answer it, where runs do.
     """
 
     asked: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hmnet_lite.experiments.arms import ARMS, EXPERIMENTS, Experiment
+from hmnet_lite.experiments.arms import ARMS
 from hmnet_lite.experiments.results import (
     SHOWN,
     Result,
@@ -17,6 +17,7 @@ from hmnet_lite.experiments.results import (
     runs_of,
     support_use,
 )
+from hmnet_lite.experiments.suite import EXPERIMENTS, Experiment
 from hmnet_lite.scoring.intervals import Difference
 from hmnet_lite.scoring.report import lay_out
 

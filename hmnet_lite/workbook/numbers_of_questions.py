@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hmnet_lite.experiments.arms import EXPERIMENTS
 from hmnet_lite.experiments.position import ious, positions, slopes
 from hmnet_lite.experiments.results import gaps_of, load
+from hmnet_lite.experiments.suite import EXPERIMENTS
 from hmnet_lite.workbook import measured
 from hmnet_lite.workbook.measured_forgetting import SHARE
 

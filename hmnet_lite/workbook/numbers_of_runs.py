@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hmnet_lite.experiments.arms import ARMS, EXPERIMENTS
+from hmnet_lite.experiments.arms import ARMS
 from hmnet_lite.experiments.results import (
     SHOWN,
     Result,
@@ -16,6 +16,7 @@ from hmnet_lite.experiments.results import (
     gaps_of,
     load,
 )
+from hmnet_lite.experiments.suite import EXPERIMENTS
 
 FOLD = 0
 #: the first word of an arm's name → where figures put it, and what they add to its label

@@ -5,8 +5,9 @@ from dataclasses import asdict
 
 import pytest
 
-from hmnet_lite.experiments.arms import ARMS, EXPERIMENTS, MIXERS, SHORTCUTS, find
+from hmnet_lite.experiments.arms import ARMS, MIXERS, SHORTCUTS
 from hmnet_lite.experiments.results import runs_of
+from hmnet_lite.experiments.suite import EXPERIMENTS, find
 
 
 def test_no_network_is_trained_twice_under_two_names():

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from hmnet_lite.experiments.arms import EXPERIMENTS
 from hmnet_lite.experiments.position import positions, slopes
 from hmnet_lite.experiments.questions import QUESTIONS
 from hmnet_lite.experiments.runs import TEST
+from hmnet_lite.experiments.suite import EXPERIMENTS
 
 
 def test_a_slope_is_that_of_a_straight_line_with_the_spread_of_its_draws():

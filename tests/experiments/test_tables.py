@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hmnet_lite.experiments import paper, tables
-from hmnet_lite.experiments.arms import ARMS, Experiment
+from hmnet_lite.experiments.arms import ARMS
 from hmnet_lite.experiments.results import Result, Run, difference, missing, support_use
+from hmnet_lite.experiments.suite import Experiment
 from hmnet_lite.scoring.metrics import Scores
 
 TWO = Experiment("two", "?", ".", {"a": "state-both", "b": "state-srm", "c": "state-qim"}, "a")
