@@ -2,6 +2,13 @@
 
 hmnet train-referring --fold 0 --steps 1500 --seed 0 --out remamber.safetensors
 hmnet train-referring --fold 0 --fusion attention --out attention.safetensors --resume
+
+What ships was trained in two goes, the second with a better grounding:
+
+hmnet train-referring --steps 12000 --scenes 3000 --batch 8 --learning-rate 0.002 --ema 0.999 \\
+    --out first.safetensors
+hmnet train-referring --steps 2500 --scenes 3000 --batch 8 --learning-rate 0.001 --ema 0.998 \\
+    --prototypes --colours --begin first.safetensors --out remamber-fold0.safetensors
 """
 
 from __future__ import annotations
@@ -30,6 +37,8 @@ class Own:
     """Its classes stay novel."""
     scenes: int = SCENES
     """Drawn and encoded once, before training; each has many sentences."""
+    begin: Path | None = None
+    """A trained checkpoint of the same network, but for its grounding, to go on from."""
     resume: bool = False
     """Go on with the run of the same --out; start afresh where there is none."""
     out: Annotated[Path, arg(metavar="FILE")] = Path("remamber.safetensors")
@@ -53,7 +62,7 @@ def run(options: Options, command: str) -> None:
         RunFolder(options.out.with_suffix(".run"), budget.keep, {}).refuse_unfinished()
     path = train_referring(
         config, budget, options.out, fold=options.fold, scenes=options.scenes,
-        resume=options.resume,
+        begin=options.begin, resume=options.resume,
     )  # fmt: skip
     facts = read_facts(path)
     print(f"{facts['steps']} steps in {facts['seconds']:.0f} s; wrote {path}")

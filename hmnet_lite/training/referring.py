@@ -29,7 +29,7 @@ from hmnet_lite.models.bank import SceneBank
 from hmnet_lite.models.remamba.config import ReMamberConfig
 from hmnet_lite.models.remamba.grounding import left_out
 from hmnet_lite.models.remamba.model import ReMamber
-from hmnet_lite.training.checkpoint import save_checkpoint
+from hmnet_lite.training.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.losses import batch_iou, segmentation_loss
 from hmnet_lite.training.metric import bank_objects, object_features, object_rows
@@ -106,6 +106,7 @@ def train_referring(
     *,
     fold: int = 0,
     scenes: int = SCENES,
+    begin: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: bool = True,
     **facts: Any,
@@ -118,16 +119,20 @@ def train_referring(
         out: the checkpoint to write.
         fold: its classes stay novel.
         scenes: how many training scenes are drawn and encoded once.
+        begin: a trained checkpoint, of the same network but for its grounding, to go on from.
         resume, progress: see `Trainer`.
         facts: JSON values to keep in the checkpoint.
 
     Raises:
+        ValueError: `begin` is of another network.
         OSError: `out` cannot be written; see also `Trainer.fit`.
     """
     out = check_output(out)
     source = referring_source(fold, scenes, network.backbone, progress=progress)
     torch.manual_seed(config.seed)
     model = ReMamber(network).to(device_of_process())
+    if begin is not None:
+        facts = begin_with(model, begin, fold) | facts
     fit_grounding(model, source.bank)
     if network.colours:
         fit_colours(model, source)
@@ -146,6 +151,35 @@ def train_referring(
     }  # fmt: skip
     trainer.write(lambda: save_checkpoint(model, out, **known | facts))
     return out
+
+
+def begin_with(model: ReMamber, path: str | os.PathLike[str], fold: int) -> dict[str, Any]:
+    """Copy a trained network's parameters; says what it was.
+
+    Raises:
+        ValueError: it differs in more than its grounding, or has seen classes that stay novel here.
+    """
+    other = load_checkpoint(path)
+    free = ("local_scaling", "colours", "prototypes", "backend")
+    mine, theirs = ({k: v for k, v in m.config.to_dict().items() if k not in free}
+                    if isinstance(m, ReMamber) else {} for m in (model, other))  # fmt: skip
+    differ = [k for k in mine if mine[k] != theirs.get(k)]
+    if differ:
+        raise ValueError(
+            f"{os.fspath(path)}: {', '.join(differ)} differ from what is asked for; expected the "
+            "same network but for its grounding"
+        )
+    before = read_facts(path)
+    if before.get("fold", fold) != fold:
+        raise ValueError(
+            f"{os.fspath(path)} was trained on fold {before['fold']}, where novel classes of fold "
+            f"{fold} are shown; begin with a network of fold {fold}"
+        )
+    weights = dict(other.named_parameters())
+    with torch.no_grad():
+        for name, mine in model.named_parameters():
+            mine.copy_(weights[name])
+    return {"began": {k: before.get(k) for k in ("fold", "seed", "steps", "seconds", "batch")}}
 
 
 def told(scenes: EmojiReferring, length: int) -> list[list[tuple[str, int, int]]]:

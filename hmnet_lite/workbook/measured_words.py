@@ -76,7 +76,6 @@ def words_arms() -> dict[str, Any]:
         path.stem.removeprefix(ARM).rpartition("-seed")[::2]: _report(path)
         for path in FOLDER.glob(f"{ARM}*.json")
     }
-    reports["twister-long", "0"] = _report(FOLDER / f"{READER}.json")  # the network that ships
     found: dict[str, dict[str, Any]] = {}
     for name, seed in sorted(reports, key=_place):
         report = reports[name, seed]

@@ -14,11 +14,12 @@ from hmnet_lite.data.emoji.referring.grammar import COLOURS
 from hmnet_lite.models.bank import SceneBank
 from hmnet_lite.models.remamba.config import ReMamberConfig
 from hmnet_lite.models.remamba.model import ReMamber
-from hmnet_lite.training.checkpoint import load_checkpoint, read_facts
+from hmnet_lite.training.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.metric import object_features, object_rows
 from hmnet_lite.training.referring import (
     ReferringSource,
+    begin_with,
     fit_colours,
     fit_grounding,
     referring_loss,
@@ -77,6 +78,23 @@ def test_colours_are_learned_from_what_the_scenes_show(source):
     shares = torch.tensor([[seen[i, k].get(c, 0) for c in COLOURS] for i, k, *_ in rows.tolist()])
     alike = torch.corrcoef(torch.stack([found.flatten(), (shares - shares.mean(0)).flatten()]))
     assert alike[0, 1] > 0.5
+
+
+def test_training_goes_on_from_a_network_with_another_grounding(source, tmp_path):
+    torch.manual_seed(1)
+    path = save_checkpoint(ReMamber(TINY), tmp_path / "first.safetensors", fold=1, steps=7)
+    model = ReMamber(replace(TINY, prototypes=True, colours=True))
+    assert begin_with(model, path, 1)["began"]["steps"] == 7
+    before = load_checkpoint(path)
+    assert torch.equal(
+        model.blocks[0].fusion.project.weight, before.blocks[0].fusion.project.weight
+    )
+    fit_grounding(model, source.bank)
+    assert model.grounding.prototypes.any(1).sum() == len(set(source.bank.objects[:, 2].tolist()))
+    with pytest.raises(ValueError, match="inner differ from what is asked for"):
+        begin_with(ReMamber(replace(TINY, inner=16)), path, 1)
+    with pytest.raises(ValueError, match="trained on fold 1, where novel classes of fold 0 are"):
+        begin_with(model, path, 0)
 
 
 def test_from_training_to_a_mask_of_a_picture(tmp_path, monkeypatch, capsys):

@@ -1,13 +1,11 @@
 """Ways to hear a sentence: any number of reports, paired where they keep their counts."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 
 from hmnet_lite.scoring.referring import ReferringScores, pack
-from hmnet_lite.training.zoo import READER
 from hmnet_lite.workbook import measured_words
 from hmnet_lite.workbook.figures.twister import SPLIT_LABELS
 
@@ -24,7 +22,6 @@ def report(gain: float, seed: int) -> dict:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    shutil.copy(measured_words.FOLDER / f"{READER}.json", tmp_path)
     monkeypatch.setattr(measured_words, "FOLDER", tmp_path)
     return tmp_path
 
@@ -34,7 +31,7 @@ def test_arms_have_as_many_seeds_as_there_are_files_and_differences_are_paired(f
         for seed, gain in enumerate(gains):
             (folder / f"arm-{name}-seed{seed}.json").write_text(json.dumps(report(gain, 3)))
     arms = measured_words.words_arms()
-    assert list(arms) == ["twister", "norm", "zeal", "twister-long"]
+    assert list(arms) == ["twister", "norm", "zeal"]
     assert arms["norm"]["seeds"] == [0, 1, 2] and len(arms["norm"]["novel"]) == 3
     found = arms["norm"]["against"]["seen"]  # seeds 0 and 1, which both have
     assert found["runs"] == 2 and found["mean"] == pytest.approx(5, abs=0.2)

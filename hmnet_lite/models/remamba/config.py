@@ -32,6 +32,7 @@ class ReMamberConfig:
         grounding: whether nouns are also compared with the picture by `Grounding`.
         local_scaling: whether a noun's cosine is counted against a pixel's nearest words.
         colours: whether colours' names are compared with the picture, too.
+        prototypes: whether nouns are looked for by `Prototypes`, in the place of `Grounding`.
         text_depth: layers of the text encoder.
         backbone: a name in `hmnet_lite.models.backbones.BACKBONES`.
         backend: see `hmnet_lite.selective_scan`.
@@ -54,6 +55,7 @@ class ReMamberConfig:
     grounding: bool = True
     local_scaling: bool = False
     colours: bool = False
+    prototypes: bool = False
     text_depth: int = 2
     backbone: str = "efficientnet_lite0"
     backend: str = "auto"
@@ -70,6 +72,8 @@ class ReMamberConfig:
             if value < low or (high is not None and value > high):
                 limit = f"at least {low}" if high is None else f"{low} to {high}"
                 raise ValueError(f"{name}={value}; expected {limit}")
+        if self.prototypes and self.local_scaling:
+            raise ValueError("prototypes and local_scaling; expected one of them or neither")
         known = dict(fusion=get_args(Fusion), scans=get_args(Scans), backbone=tuple(BACKBONES),
                      backend=("auto", *BACKENDS))  # fmt: skip
         for name, words in known.items():

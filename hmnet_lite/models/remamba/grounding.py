@@ -71,9 +71,16 @@ class Grounding(nn.Module):
             (batch, tokens, h, w): cosines of nouns; of colours, the share of it that an object with
             these features has, less the mean; 0 for what is neither.
         """
+        maps = self.nouns(deep, vectors, part)
+        if colours is None or not hasattr(self, "colour"):
+            return maps
+        named = F.pad(self.colour, (1, 0)).T[colours]  # (batch, tokens, features), 0: no colour
+        return maps + torch.einsum("bfhw,blf->blhw", self._standard(deep), named)
+
+    def nouns(self, deep: Tensor, vectors: Tensor, part: Tensor | None) -> Tensor:
+        """How much each pixel is each noun: (batch, tokens, h, w), 0 where a token is no noun."""
         weight = self.weight[:1] if part is None else self.weight[part]
-        standard = (deep - self.mean[:, None, None]) / self.std[:, None, None]
-        x = torch.einsum("bfhw,bfc->bchw", standard, weight.expand(len(deep), -1, -1))
+        x = torch.einsum("bfhw,bfc->bchw", self._standard(deep), weight.expand(len(deep), -1, -1))
         x = F.normalize(x, dim=1)
         noun = vectors.any(-1, keepdim=True)
         nouns = F.normalize(vectors - self.centre, dim=-1) * noun
@@ -82,10 +89,10 @@ class Grounding(nn.Module):
             others = F.normalize(self.others - self.centre, dim=-1)
             near = torch.einsum("bchw,nc->bnhw", x, others).topk(NEAREST, dim=1).values.mean(1)
             maps = maps - near[:, None] / 2 * noun[..., None]
-        if colours is None or not hasattr(self, "colour"):
-            return maps
-        named = F.pad(self.colour, (1, 0)).T[colours]  # (batch, tokens, features), 0: no colour
-        return maps + torch.einsum("bfhw,blf->blhw", standard, named)
+        return maps
+
+    def _standard(self, deep: Tensor) -> Tensor:
+        return (deep - self.mean[:, None, None]) / self.std[:, None, None]
 
     @torch.no_grad()
     def fit(self, objects: Tensor, classes: Tensor, vectors: dict[int, Tensor]) -> None:

@@ -27,6 +27,7 @@ from hmnet_lite.models.checks import check_images
 from hmnet_lite.models.decoder import Decoder
 from hmnet_lite.models.remamba.config import ReMamberConfig
 from hmnet_lite.models.remamba.grounding import EVERY, Grounding
+from hmnet_lite.models.remamba.prototypes import Prototypes
 from hmnet_lite.models.remamba.rivals import fusion
 from hmnet_lite.models.remamba.text import TextEncoder
 from hmnet_lite.models.remamba.twister import ROLES
@@ -70,7 +71,11 @@ class ReMamber(nn.Module):
         deep, dim = self.backbone.deep_channels, config.dim
         self.text = TextEncoder(dim, config.text_depth)
         others = torch.stack(list(table().values()))[::EVERY] if config.local_scaling else None
-        self.grounding = Grounding(deep, CHANNELS, len(COLOURS) * config.colours, others)
+        colours = len(COLOURS) * config.colours
+        if config.prototypes:
+            self.grounding = Prototypes(deep, CHANNELS, colours)
+        else:
+            self.grounding = Grounding(deep, CHANNELS, colours, others)
         of = torch.tensor([1 + COLOURS.index(w) if w in COLOURS else 0 for w in self.words.grammar])
         self.register_buffer("colour_of", of, persistent=False)  # grammar word → which colour
         self.stem = nn.Sequential(nn.Conv2d(deep + 2, dim, 1), nn.GroupNorm(8, dim))

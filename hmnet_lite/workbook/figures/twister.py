@@ -173,7 +173,7 @@ def noun_maps(image: np.ndarray, maps: Mapping[str, np.ndarray]) -> Figure:
     for ax in axes:
         ax.set_axis_off()
     bar = figure.colorbar(shown, ax=axes[1:], shrink=0.8)
-    bar.set_label("cosine with the noun")
+    bar.set_label("how much it is the noun")
     return figure
 
 
