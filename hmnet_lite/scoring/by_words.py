@@ -23,6 +23,7 @@ from hmnet_lite.scoring.pictures import Picture, read_picture
 from hmnet_lite.scoring.segment import SIDE, Answer, check_side, margins_of, one_look
 
 RIVAL = 0.5  # a second place that is at least so large beside the first
+NEARLY = -1.0  # margin of what was nearly found: it counts as a place, though not as mask
 
 
 class Asked:
@@ -75,13 +76,13 @@ class Asked:
 
 
 def doubt(answer: Answer) -> str:
-    """A line where nothing was found, or where the mask falls into two places of like size.
+    """A line where nothing was found, or where two places of like size were, or nearly were.
 
     Two places are what a sentence gives that fits two objects; nothing is what one gives that fits
     none.
     """
-    places, count = ndimage.label(answer.margin > 0)
-    if not count:
+    places, _ = ndimage.label(answer.margin > NEARLY)
+    if not (answer.margin > 0).any():
         return "nothing fits; name what is there, or with other words"
     sizes = np.sort(np.bincount(places.ravel())[1:])[::-1]
     several = int((sizes >= RIVAL * sizes[0]).sum())

@@ -129,5 +129,7 @@ def test_doubt_is_told_where_a_sentence_fits_two_things_or_none():
     assert doubt(Answer(margin, (20, 20))) == ""
     margin[12:17, 12:17] = 1
     assert doubt(Answer(margin, (20, 20))).startswith("2 places fit about equally")
+    margin[12:17, 12:17] = -0.5  # nearly found: not in the mask, but in doubt
+    assert doubt(Answer(margin, (20, 20))).startswith("2 places fit about equally")
     margin[12:17, 13:17] = -1  # a crumb is no rival
     assert doubt(Answer(margin, (20, 20))) == ""
