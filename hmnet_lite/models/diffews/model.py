@@ -6,7 +6,7 @@
                                                        └─► latents of the mask ─► decoder ─► mask
 
 The UNet is diffusers' `UNet2DConditionModel`, whose first convolution has twice the channels: the
-second half is for a support's mask. For the query it holds a first guess, see `matched`, or the
+second half is for a support's mask. For the query it holds a first guess, see `guess`, or the
 noisy mask where that is generated in steps.
 """
 
