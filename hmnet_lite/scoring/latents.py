@@ -62,7 +62,7 @@ class LatentEpisodes:
         encoder = f"{getattr(model.backbone, 'fingerprint', '')} {model.autoencoder.digest}"
         told = "rgb" if model.config.injection == "multiplication-rgb" else "white"
         key = f"test latents {FORMAT} {episodes.fingerprint} {encoder} {told}"
-        self._kept = _KEPT
+        self._kept: tuple[str, ...] = _KEPT
         if model.config.guess == "metric":
             key += f" metric {digest(dict(model.metric.named_buffers()))}"
             self._kept = (*_KEPT, "alike")
@@ -85,11 +85,10 @@ class LatentEpisodes:
         x = {name: torch.stack(values) for name, values in rows.items()}
         side = 2 * x["picture"].shape[-1]
         bits = np.unpackbits(x["masks"].numpy(), axis=-1).reshape(len(indices), 2, side, side)
-        latents = (x[name].float() for name in ("query", "supports", "told", "inside"))
-        ids = tuple(x["class_id"].tolist())
-        alike = x["alike"].float() if "alike" in x else None
+        query, supports, told, inside = (x[name].float() for name in _KEPT[:4])
         return LatentTest(
-            *latents, x["picture"].float() / 255, bits[:, 0], bits[:, 1], ids, alike
+            query, supports, told, inside, x["picture"].float() / 255, bits[:, 0], bits[:, 1],
+            tuple(x["class_id"].tolist()), x["alike"].float() if "alike" in x else None,
         )  # fmt: skip
 
     def batches(self, size: int = 10) -> Iterator[LatentTest]:
