@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 import warnings
@@ -34,6 +35,7 @@ NETWORKS = {
     "DiffewS": ("hmnet_lite.models.diffews.model", "DiffewSConfig"),
     "ReMamber": ("hmnet_lite.models.remamba.model", "ReMamberConfig"),
 }
+FOLDERS = re.compile(r"(?<![^\s\"'=])/(?:[^/\s\"'\\]+/)+")  # of an absolute path, before its name
 _WRAPPERS = {"module", "_orig_mod"}  # what DistributedDataParallel and torch.compile put in names
 
 
@@ -146,6 +148,9 @@ def halve(
 ) -> Path:
     """Copy a checkpoint, its float32 weights rounded to float16; networks read them as float32.
 
+    What its header tells of files, as in the command that made it, loses the folders that they lay
+    in: they are of one machine, and the copy is for all.
+
     Args:
         path, out: of the checkpoint and of its copy.
         most: bytes that the weights may take; the largest ones are rounded to float8 (e4m3, some
@@ -169,7 +174,7 @@ def halve(
         if most is not None and size > most and fits:
             size -= halves[name].nbytes // 2
             halves[name] = tensors[name].to(torch.float8_e4m3fn)
-    return write_tensors(out, halves, header)
+    return write_tensors(out, halves, {key: FOLDERS.sub("", told) for key, told in header.items()})
 
 
 def command() -> str:
