@@ -21,3 +21,13 @@ def test_its_kernel_starts_with_two_threads(name, threads, monkeypatch):
     with pytest.raises(StopIteration):
         next(setup)
     assert os.environ["OMP_NUM_THREADS"] == "1"
+
+
+def test_what_a_fixture_puts_in_the_environment_stays_there(monkeypatch):
+    monkeypatch.delenv("OF_A_FIXTURE", raising=False)
+    setup = conftest.pytest_runtest_setup(SimpleNamespace(path=NOTEBOOKS / "07_x.ipynb"))
+    next(setup)
+    monkeypatch.setenv("OF_A_FIXTURE", "yes")
+    with pytest.raises(StopIteration):
+        next(setup)
+    assert os.environ["OF_A_FIXTURE"] == "yes"
