@@ -2,8 +2,11 @@
 
 hmnet train-diffusion --stage autoencoder --minutes 4 --out ae.safetensors
 hmnet train-diffusion --stage denoise --begin ae.safetensors --minutes 10 --out prior.safetensors
-hmnet train-diffusion --stage masks --begin prior.safetensors --minutes 15 --out diffews.safetensors
+hmnet train-diffusion --stage masks --begin prior.safetensors --guess metric --minutes 15 \
+    --out diffews.safetensors
 hmnet train-diffusion --stage masks --begin ae.safetensors --minutes 15 --out scratch.safetensors
+
+Where there is a GPU, the UNet and the number of scenes are larger unless they are given.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from tyro.conf import arg
 
 from hmnet_lite.commands import data
@@ -25,6 +29,7 @@ from hmnet_lite.training.diffusion import SCENES, train_diffusion
 from hmnet_lite.training.runs import RunFolder
 
 FIELDS = tuple(DiffewSConfig.__dataclass_fields__)
+GPU_BLOCKS, GPU_SCENES = (96, 128), 4 * SCENES  # (the first stage says what is built)
 
 
 @dataclass(kw_only=True)
@@ -37,8 +42,8 @@ class Own:
     """The file of an earlier stage; the switches that are not given are its."""
     fold: int = 0
     """Its classes stay novel."""
-    scenes: int = SCENES
-    """Drawn and encoded once, before training."""
+    scenes: int | None = None
+    """Drawn and encoded once, before training: 1,500, or 6,000 where there is a GPU."""
     shots: tuple[int, int] = (1, 1)
     """Fewest and most supports of a training episode."""
     resume: bool = False
@@ -60,6 +65,11 @@ def run(options: Options, command: str) -> None:
     """
     changes, budget = data.given(options, FIELDS), picked(TrainConfig, options)
     check_file(options.out, zoo.SUFFIX, [options.begin] if options.begin else [])
+    scenes, on_gpu = options.scenes, torch.cuda.is_available()
+    if scenes is None:
+        scenes = GPU_SCENES if on_gpu else SCENES
+    if on_gpu and options.stage == "autoencoder":
+        changes = {"blocks": GPU_BLOCKS} | changes
     fewest, most = options.shots
     if not 1 <= fewest <= most <= 10:
         raise ValueError(f"--shots {fewest} {most}; expected fewest and most, 1 to 10")
@@ -67,7 +77,7 @@ def run(options: Options, command: str) -> None:
         RunFolder(options.out.with_suffix(".run"), budget.keep, {}).refuse_unfinished()
     path = train_diffusion(
         options.stage, None, budget, options.out, begin=options.begin, changes=changes,
-        fold=options.fold, scenes=options.scenes, shots=options.shots, resume=options.resume,
+        fold=options.fold, scenes=scenes, shots=options.shots, resume=options.resume,
     )  # fmt: skip
     facts = read_facts(path)
     print(f"{facts['steps']} steps in {facts['seconds']:.0f} s; wrote {path}")

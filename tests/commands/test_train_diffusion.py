@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hmnet_lite.commands import train_diffusion
 from hmnet_lite.commands.main import main
 from hmnet_lite.scoring import gaps
 from hmnet_lite.training.checkpoint import load_checkpoint, read_facts
@@ -67,3 +68,25 @@ def test_what_is_asked_wrongly_is_one_line_before_the_work(words, message, tmp_p
     told = capsys.readouterr().err
     assert message in told and told.count("\n") == 1
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_a_gpu_gets_more_unless_sizes_are_given(on_gpu, monkeypatch, capsys):
+    asked = []
+
+    def train(stage, network, budget, out, **more):
+        asked.append((more["changes"].get("blocks"), more["scenes"]))
+        raise ValueError("enough is known")
+
+    monkeypatch.setattr(train_diffusion, "train_diffusion", train)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: on_gpu)
+    for words in (
+        ["--stage", "autoencoder"],
+        ["--stage", "autoencoder", "--blocks", "16", "32", "--scenes", "12"],
+        ["--stage", "masks", "--begin", "ae.safetensors"],
+    ):
+        Path("ae.safetensors").touch()
+        assert main(["train-diffusion", *words, "--out", "x.safetensors"]) == 2
+        assert "enough is known" in capsys.readouterr().err
+    blocks, scenes = ((96, 128), 6000) if on_gpu else (None, 1500)
+    assert asked == [(blocks, scenes), ((16, 32), 12), (None, scenes)]
