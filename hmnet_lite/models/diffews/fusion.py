@@ -154,11 +154,6 @@ def copied(alike: Tensor, told: Tensor) -> Tensor:
     return (weights @ v).mT.unflatten(2, told.shape[-2:])
 
 
-def matched(query: Tensor, supports: Tensor, told: Tensor) -> Tensor:
-    """The guess by the latents' own likeness; shapes as in `likeness` and `copied`."""
-    return copied(likeness(query, supports), told)
-
-
 def literal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Plain attention, written out: softmax(q kᵀ / √d) v over (…, pixels, d)."""
     return torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]), dim=-1) @ v

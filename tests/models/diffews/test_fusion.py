@@ -4,7 +4,15 @@ import pytest
 import torch
 from einops import rearrange
 
-from hmnet_lite.models.diffews.fusion import SHARP, FusedAttention, Together, fuse, literal, matched
+from hmnet_lite.models.diffews.fusion import (
+    SHARP,
+    FusedAttention,
+    Together,
+    copied,
+    fuse,
+    likeness,
+    literal,
+)
 from hmnet_lite.models.diffews.library import diffusers
 from hmnet_lite.record import Recorder
 
@@ -108,14 +116,14 @@ def test_the_first_guess_is_attention_of_the_latents_themselves():
         torch.randn(2, 3, 6, 4, 4),
         torch.rand(2, 3, 6, 4, 4),
     )
-    guess = matched(query, supports, told)
+    guess = copied(likeness(query, supports), told)
     for i in range(2):
         unit = [x / x.norm(dim=0) for x in (query[i], *supports[i])]
         q, k = unit[0].flatten(1).T, torch.cat([x.flatten(1).T for x in unit[1:]])
         v = torch.cat([x.flatten(1).T for x in told[i]])
         expected = literal(SHARP * q * q.shape[-1] ** 0.5, k, v)
         assert torch.allclose(guess[i].flatten(1).T, expected, atol=1e-5)
-    own = matched(query, query[:, None], told[:, :1])  # asked for itself, a pixel finds itself
+    own = copied(likeness(query, query[:, None]), told[:, :1])  # a pixel finds itself
     assert (own - told[:, 0]).abs().mean() < (told[:, 0] - told[:, 0].flip(-1)).abs().mean()
 
 

@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 
 from hmnet_lite.models.diffews.config import DiffewSConfig
-from hmnet_lite.models.diffews.fusion import FusedAttention, literal, matched
+from hmnet_lite.models.diffews.fusion import FusedAttention, copied, likeness, literal
 from hmnet_lite.models.diffews.library import diffusers
 from hmnet_lite.models.diffews.masks import told_image
 from hmnet_lite.models.diffews.model import DiffewS
@@ -83,7 +83,7 @@ def test_for_multiplication_the_object_alone_is_encoded():
 def test_the_first_guess_is_beside_the_query(given):
     query, supports, told, _ = given
     heard, _ = told_to_the_unet(replace(TINY, guess="matched"), given)
-    assert torch.equal(heard["pictures"][:QUERIES, 8:], matched(query, supports, told))
+    assert torch.equal(heard["pictures"][:QUERIES, 8:], copied(likeness(query, supports), told))
 
 
 def test_tokens_are_the_supports_of_each_query_in_order(given):
