@@ -39,6 +39,8 @@ class Own:
     """Drawn and encoded once, before training; each has many sentences."""
     begin: Path | None = None
     """A trained checkpoint of the same network, but for its grounding, to go on from."""
+    reading: int = 0
+    """Steps in which the text encoder first learns to read, without pictures."""
     resume: bool = False
     """Go on with the run of the same --out; start afresh where there is none."""
     out: Annotated[Path, arg(metavar="FILE")] = Path("remamber.safetensors")
@@ -62,7 +64,7 @@ def run(options: Options, command: str) -> None:
         RunFolder(options.out.with_suffix(".run"), budget.keep, {}).refuse_unfinished()
     path = train_referring(
         config, budget, options.out, fold=options.fold, scenes=options.scenes,
-        begin=options.begin, resume=options.resume,
+        begin=options.begin, reading=options.reading, resume=options.resume,
     )  # fmt: skip
     facts = read_facts(path)
     print(f"{facts['steps']} steps in {facts['seconds']:.0f} s; wrote {path}")

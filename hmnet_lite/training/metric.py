@@ -71,6 +71,19 @@ def object_features(bank: SceneBank, rows: Tensor) -> Tensor:
     return torch.cat(means)
 
 
+def object_products(bank: SceneBank, rows: Tensor) -> Tensor:
+    """Each object's mean of fine · fineᵀ over its pixels, (rows, channels, channels) float32."""
+    means = []
+    for part in rows.split(_BATCH):
+        scenes, labels = part[:, 0].to(bank.device), part[:, 1].to(bank.device)
+        fine = bank.features.fine[scenes].float()
+        shown = (bank.label_maps(scenes, 2) == labels[:, None, None]).float()
+        shown = F.adaptive_avg_pool2d(shown, fine.shape[-2:])
+        sums = torch.einsum("bchw,bdhw,bhw->bcd", fine, fine, shown)
+        means.append((sums / shown.sum((1, 2))[:, None, None].clamp_min(1e-6)).cpu())
+    return torch.cat(means)
+
+
 def episode_objects(episodes: CachedFeatures) -> tuple[Tensor, Tensor]:
     """The same of the queries' and supports' classes in cached episodes."""
     means, classes = [], []

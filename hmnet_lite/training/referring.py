@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hmnet_lite.data.emoji.dataset import TRAIN_STYLES
 from hmnet_lite.data.emoji.referring.dataset import GENERATOR, EmojiReferring
 from hmnet_lite.data.emoji.referring.grammar import COLOURS
 from hmnet_lite.data.emoji.referring.nouns import names
@@ -32,13 +33,15 @@ from hmnet_lite.models.remamba.model import ReMamber
 from hmnet_lite.training.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.losses import batch_iou, segmentation_loss
-from hmnet_lite.training.metric import bank_objects, object_features, object_rows
+from hmnet_lite.training.metric import bank_objects, object_features, object_products, object_rows
 from hmnet_lite.training.outputs import check_output, device_of_process
+from hmnet_lite.training.reading import learn_to_read
 from hmnet_lite.training.trainer import Trainer
 
 SCENES = 1500  # drawn and encoded once
 SENTENCES = 12  # of a training scene
 COLOURED = 500  # scenes whose objects' colours are looked at
+STYLED = 1500  # and their styles
 LEAST = 0.005  # share of the picture of an object that the grounding is fitted to
 
 
@@ -107,6 +110,7 @@ def train_referring(
     fold: int = 0,
     scenes: int = SCENES,
     begin: str | os.PathLike[str] | None = None,
+    reading: int = 0,
     resume: bool = False,
     progress: bool = True,
     **facts: Any,
@@ -120,6 +124,7 @@ def train_referring(
         fold: its classes stay novel.
         scenes: how many training scenes are drawn and encoded once.
         begin: a trained checkpoint, of the same network but for its grounding, to go on from.
+        reading: steps in which the text encoder first learns to read, see `learn_to_read`.
         resume, progress: see `Trainer`.
         facts: JSON values to keep in the checkpoint.
 
@@ -133,9 +138,16 @@ def train_referring(
     model = ReMamber(network).to(device_of_process())
     if begin is not None:
         facts = begin_with(model, begin, fold) | facts
+    if reading:
+        facts |= {
+            "reading": reading,
+            "read": learn_to_read(model, [*source.classes], reading, config.seed),
+        }
     fit_grounding(model, source.bank)
     if network.colours:
         fit_colours(model, source)
+    if network.relations:
+        fit_styles(model, source)
     trainer = Trainer(
         model, source, config, loss=referring_loss, folder=out.with_suffix(".run"),
         progress=progress,
@@ -160,10 +172,11 @@ def begin_with(model: ReMamber, path: str | os.PathLike[str], fold: int) -> dict
         ValueError: it differs in more than its grounding, or has seen classes that stay novel here.
     """
     other = load_checkpoint(path)
-    free = ("local_scaling", "colours", "prototypes", "backend")
-    mine, theirs = ({k: v for k, v in m.config.to_dict().items() if k not in free}
-                    if isinstance(m, ReMamber) else {} for m in (model, other))  # fmt: skip
-    differ = [k for k in mine if mine[k] != theirs.get(k)]
+    free = {"local_scaling", "colours", "prototypes", "backend"}
+    mine, theirs = (m.config.to_dict() if isinstance(m, ReMamber) else {} for m in (model, other))
+    if not theirs.get("relations"):
+        free.add("relations")  # what is added to a network adds nothing at first
+    differ = [k for k in mine if k not in free and mine[k] != theirs.get(k)]
     if differ:
         raise ValueError(
             f"{os.fspath(path)}: {', '.join(differ)} differ from what is asked for; expected the "
@@ -178,7 +191,8 @@ def begin_with(model: ReMamber, path: str | os.PathLike[str], fold: int) -> dict
     weights = dict(other.named_parameters())
     with torch.no_grad():
         for name, mine in model.named_parameters():
-            mine.copy_(weights[name])
+            if name in weights:
+                mine.copy_(weights[name])
     return {"began": {k: before.get(k) for k in ("fold", "seed", "steps", "seconds", "batch")}}
 
 
@@ -220,6 +234,19 @@ def fit_colours(model: ReMamber, source: ReferringSource) -> None:
     rows = object_rows(source.bank, LEAST, COLOURED)
     shares = colour_shares(source.scenes, rows)
     model.grounding.fit_colours(object_features(source.bank, rows), shares)
+
+
+def fit_styles(model: ReMamber, source: ReferringSource) -> None:
+    """Fit the model's styles to the objects of the first scenes."""
+    rows = object_rows(source.bank, LEAST, STYLED)
+    of = {
+        (index, thing.label): TRAIN_STYLES.index(thing.style)
+        for index in sorted({row[0] for row in rows.tolist()})
+        for thing in source.scenes.told(index)[0]
+    }
+    styles = torch.tensor([of[i, label] for i, label, *_ in rows.tolist()])
+    products = object_products(source.bank, rows)
+    model.styles.fit(object_features(source.bank, rows), products, styles)
 
 
 def colour_shares(scenes: EmojiReferring, rows: Tensor) -> Tensor:

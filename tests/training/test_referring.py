@@ -83,7 +83,7 @@ def test_colours_are_learned_from_what_the_scenes_show(source):
 def test_training_goes_on_from_a_network_with_another_grounding(source, tmp_path):
     torch.manual_seed(1)
     path = save_checkpoint(ReMamber(TINY), tmp_path / "first.safetensors", fold=1, steps=7)
-    model = ReMamber(replace(TINY, prototypes=True, colours=True))
+    model = ReMamber(replace(TINY, prototypes=True, colours=True, relations=True))
     assert begin_with(model, path, 1)["began"]["steps"] == 7
     before = load_checkpoint(path)
     assert torch.equal(
@@ -93,6 +93,9 @@ def test_training_goes_on_from_a_network_with_another_grounding(source, tmp_path
     assert model.grounding.prototypes.any(1).sum() == len(set(source.bank.objects[:, 2].tolist()))
     with pytest.raises(ValueError, match="inner differ from what is asked for"):
         begin_with(ReMamber(replace(TINY, inner=16)), path, 1)
+    richer = save_checkpoint(model, tmp_path / "richer.safetensors", fold=1)
+    with pytest.raises(ValueError, match="relations differ from what is asked for"):
+        begin_with(ReMamber(TINY), richer, 1)  # what they learned would be lost
     with pytest.raises(ValueError, match="trained on fold 1, where novel classes of fold 0 are"):
         begin_with(model, path, 0)
 

@@ -33,6 +33,7 @@ class ReMamberConfig:
         local_scaling: whether a noun's cosine is counted against a pixel's nearest words.
         colours: whether colours' names are compared with the picture, too.
         prototypes: whether nouns are looked for by `Prototypes`, in the place of `Grounding`.
+        relations: whether blocks are told where pixels lie to what the nouns name (`Relations`).
         text_depth: layers of the text encoder.
         backbone: a name in `hmnet_lite.models.backbones.BACKBONES`.
         backend: see `hmnet_lite.selective_scan`.
@@ -56,6 +57,7 @@ class ReMamberConfig:
     local_scaling: bool = False
     colours: bool = False
     prototypes: bool = False
+    relations: bool = False
     text_depth: int = 2
     backbone: str = "efficientnet_lite0"
     backend: str = "auto"

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from hmnet_lite.data.emoji.dataset import TRAIN_STYLES
 from hmnet_lite.data.emoji.referring.grammar import COLOURS
 from hmnet_lite.data.emoji.referring.words import CHANNELS, MOST, Words, table
 from hmnet_lite.mamba.blocks import SelfMambaBlock
@@ -28,7 +29,9 @@ from hmnet_lite.models.decoder import Decoder
 from hmnet_lite.models.remamba.config import ReMamberConfig
 from hmnet_lite.models.remamba.grounding import EVERY, Grounding
 from hmnet_lite.models.remamba.prototypes import Prototypes
+from hmnet_lite.models.remamba.relations import Relations
 from hmnet_lite.models.remamba.rivals import fusion
+from hmnet_lite.models.remamba.styles import Styles
 from hmnet_lite.models.remamba.text import TextEncoder
 from hmnet_lite.models.remamba.twister import ROLES
 from hmnet_lite.record import begin_block, record, record_block
@@ -44,14 +47,18 @@ class Block(nn.Module):
         for layer in self.vss:  # a VSS layer has one map: no half for a support
             for part in ("in_support", "conv_support", "out_support", "mlp_support"):
                 delattr(layer, part)
+        self.relations = Relations(config.dim) if config.relations else None
         self.fusion = fusion(config, MOST)
 
-    def forward(self, visual: Tensor, tokens: Tensor, sentence: Tensor, grounded: Tensor) -> Tensor:
-        """(batch, dim, h, w) → the same; arguments as `Cube`'s."""
+    def forward(self, visual: Tensor, tokens: Tensor, sentence: Tensor, grounded: Tensor,
+                read: Tensor | None = None, style: Tensor | None = None) -> Tensor:  # fmt: skip
+        """(batch, dim, h, w) → the same; arguments as `Cube`'s and `Relations`'."""
         x = rearrange(visual, "b c h w -> b h w c")
         for layer in self.vss:
             x, _ = layer(x, None)
         visual = rearrange(x, "b h w c -> b c h w")
+        if self.relations is not None:
+            visual = visual + self.relations(visual, sentence, read, style)
         begin_block()  # the layer that hears the text is one of its own to who listens
         return self.fusion(visual, tokens, sentence, grounded)
 
@@ -78,6 +85,10 @@ class ReMamber(nn.Module):
             self.grounding = Grounding(deep, CHANNELS, colours, others)
         of = torch.tensor([1 + COLOURS.index(w) if w in COLOURS else 0 for w in self.words.grammar])
         self.register_buffer("colour_of", of, persistent=False)  # grammar word → which colour
+        self.reading = self.styles = None
+        if config.relations:
+            self.reading = nn.Linear(dim, 2)  # is a noun the thing, is it what the thing is next to
+            self.styles = Styles(deep, self.backbone.fine_channels, len(TRAIN_STYLES))
         self.stem = nn.Sequential(nn.Conv2d(deep + 2, dim, 1), nn.GroupNorm(8, dim))
         self.blocks = nn.ModuleList(Block(config, depth) for depth in config.depths)
         self.collect = nn.Conv2d(dim * len(config.depths), dim, 1)
@@ -128,10 +139,14 @@ class ReMamber(nn.Module):
         colours = self.colour_of[numbers] if self.config.colours else None
         grounded = self.grounding(picture.deep, vectors, part, colours) * self.config.grounding
         record(grounded=grounded, tokens=tokens)
+        read = style = None
+        if self.reading is not None:
+            read = torch.einsum("blhw,blr->brhw", grounded, torch.sigmoid(self.reading(tokens)))
+            style = self.styles(picture)
         x = self.stem(torch.cat([picture.deep, _places(picture.deep)], dim=1))
         outputs = []
         for block in self.blocks:
-            x = block(x, tokens, sentence, grounded)
+            x = block(x, tokens, sentence, grounded, read, style)
             record_block(visual=x)
             outputs.append(x)
         mixed = self.collect(torch.cat(outputs, dim=1))
