@@ -20,9 +20,11 @@ SIDES = (256, 384, 512, 768, 1024)
 ARM = "arm-"  # begins the report of a network trained for a comparison: arm-NAME-seedN.json
 MINE = "twister"  # the paper's own
 ARMS = (
-    MINE, "norm", "attention", "in-context", "srm", "qim", "srm-qim",  # fusions
-    "spatial-only", "channel-only", "parallel", "spatial-channel", "no-global", "no-local",
+    MINE, "norm", "norm-wide", "attention", "in-context", "srm", "qim", "srm-qim",  # fusions
+    "spatial-only", "channel-only", "parallel", "spatial-channel", "permuted", "no-global",
+    "no-local",
 )  # fmt: skip
+REGIMES = ("read", "long")  # end an arm's name where it was trained in another way: NAME-long
 #: label → the arm of words, the arm of pictures
 TASKS = {
     "tokens before the map": ("in-context", "state-cross"),
@@ -67,8 +69,8 @@ def words_arms() -> dict[str, Any]:
     """oIoU of networks that were trained alike and differ in one switch.
 
     Arm → split → one number a seed, in percent; parameters, steps, seeds; and against the twister
-    of the same steps, where both have a seed's counts by sentence: split → mean difference, ends of
-    its interval over sentences, spread over seeds, pairs of runs.
+    trained in the same way, where both have a seed's counts by sentence: split → mean difference,
+    ends of its interval over sentences, spread over seeds, pairs of runs.
 
     Any number of files arm-NAME-seedN.json in figures/referring counts: add them, and run this.
     """
@@ -86,9 +88,10 @@ def words_arms() -> dict[str, Any]:
         facts = report["training"]
         own["parameters"], own["steps"] = facts["trained_parameters"], facts["steps"]
     for name, own in found.items():
-        if name in (MINE, f"{MINE}-long"):
+        arm, regime = _parts(name)
+        if arm == MINE:
             continue
-        against = f"{MINE}-long" if name.endswith("-long") else MINE
+        against = f"{MINE}-{regime}" if regime else MINE
         seeds = [str(seed) for seed in own["seeds"] if (against, str(seed)) in reports]
         own["against"] = {
             split: difference
@@ -140,11 +143,17 @@ def both_tasks() -> dict[str, dict[str, dict[str, list[float]]]]:
     return table
 
 
-def _place(name: tuple[str, str]) -> tuple[bool, int, str, int]:
-    """Where an arm stands: trained longer last, otherwise as in `ARMS`, by seed."""
-    arm, seed = name
+def _parts(name: str) -> tuple[str, str]:
+    """An arm and the regime in which it was trained, "" for the usual one."""
+    arm, _, regime = name.rpartition("-")
+    return (arm, regime) if regime in REGIMES else (name, "")
+
+
+def _place(name: tuple[str, str]) -> tuple[int, int, str, int]:
+    """Where an arm stands: those of other regimes last, otherwise as in `ARMS`, by seed."""
+    arm, regime = _parts(name[0])
     known = ARMS.index(arm) if arm in ARMS else len(ARMS)
-    return arm.endswith("-long"), known, arm, int(seed)
+    return ("", *REGIMES).index(regime), known, arm, int(name[1])
 
 
 def _difference(pairs: list[tuple[Any, Any]], split: str) -> dict[str, Any] | None:

@@ -41,6 +41,18 @@ def test_arms_have_as_many_seeds_as_there_are_files_and_differences_are_paired(f
     assert "against" not in arms["twister"]
 
 
+def test_an_arm_of_another_regime_stands_last_and_against_its_own_twister(folder):
+    gains = {"norm-long": 0.9, "twister-long": 0.8, "norm-read": 0.5, "twister-read": 0.7,
+             "twister": 0.5, "spatial-only": 0.4}  # fmt: skip
+    for name, gain in gains.items():
+        (folder / f"arm-{name}-seed0.json").write_text(json.dumps(report(gain, 3)))
+    arms = measured_words.words_arms()
+    order = ["twister", "spatial-only", "twister-read", "norm-read", "twister-long", "norm-long"]
+    assert list(arms) == order
+    means = {name: own["against"]["seen"]["mean"] for name, own in arms.items() if "against" in own}
+    assert means == pytest.approx({"spatial-only": -10, "norm-read": -20, "norm-long": 10}, abs=0.3)
+
+
 def test_reports_without_counts_have_scores_and_no_difference(folder):
     for name in ("twister", "norm"):
         old = report(0.5, 1)
