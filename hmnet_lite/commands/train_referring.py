@@ -3,12 +3,10 @@
 hmnet train-referring --fold 0 --steps 1500 --seed 0 --out remamber.safetensors
 hmnet train-referring --fold 0 --fusion attention --out attention.safetensors --resume
 
-What ships was trained in two goes, the second with a better grounding:
+What ships was trained by
 
-hmnet train-referring --steps 12000 --scenes 3000 --batch 8 --learning-rate 0.002 --ema 0.999 \\
-    --out first.safetensors
-hmnet train-referring --steps 2500 --scenes 3000 --batch 8 --learning-rate 0.001 --ema 0.998 \\
-    --prototypes --colours --begin first.safetensors --out remamber-fold0.safetensors
+hmnet train-referring --steps 9000 --scenes 3000 --batch 8 --learning-rate 0.002 --ema 0.999 \\
+    --prototypes --colours --relations --reading 600 --out remamber-fold0.safetensors
 """
 
 from __future__ import annotations

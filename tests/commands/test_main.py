@@ -171,7 +171,7 @@ def test_info_tells_backends_models_data_and_cache(tmp_path, monkeypatch, capsys
     for part in (
         "chunked     works",
         "segment's default; every class; 3,000 steps",
-        "default of segment --text; fold 0 is new to it; 12,000 + 2,500 steps",
+        "default of segment --text; fold 0 is new to it; 9,000 steps",
         "fold 0 is new to it; 2,000 steps after those of state-both",
         "fold 3 is new to it; 3,000 steps; mIoU same 76.0, sibling 69.3, cross 56.6",
         "mamba_ssm   it runs on cuda and the tensors are on cpu",
