@@ -46,8 +46,9 @@ def learn_to_read(model: ReMamber, classes: Sequence[int], steps: int, seed: int
     if model.reading is None:
         raise ValueError("the network has no reading; build it with relations=True")
     device, dim = model.collect.weight.device, model.config.dim
-    torch.manual_seed(seed)
-    heads = nn.ModuleList(nn.Linear(dim, 1 + len(w)) for w in (RELATIONS, RANKS)).to(device)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        heads = nn.ModuleList(nn.Linear(dim, 1 + len(w)) for w in (RELATIONS, RANKS)).to(device)
     trained = [*model.text.parameters(), *model.reading.parameters(), *heads.parameters()]
     optimiser = torch.optim.AdamW(trained, RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, max(steps, 2))

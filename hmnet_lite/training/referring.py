@@ -129,10 +129,15 @@ def train_referring(
         facts: JSON values to keep in the checkpoint.
 
     Raises:
-        ValueError: `begin` is of another network.
+        ValueError: `begin` is of another network, or `reading` is asked of one without relations.
         OSError: `out` cannot be written; see also `Trainer.fit`.
     """
     out = check_output(out)
+    if reading and (reading < 0 or not network.relations):
+        given = "" if network.relations else " of a network without relations"
+        raise ValueError(
+            f"reading={reading}{given}; expected 0 or more steps, of one with relations"
+        )
     source = referring_source(fold, scenes, network.backbone, progress=progress)
     torch.manual_seed(config.seed)
     model = ReMamber(network).to(device_of_process())

@@ -103,11 +103,16 @@ def test_training_goes_on_from_a_network_with_another_grounding(source, tmp_path
 def test_from_training_to_a_mask_of_a_picture(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HMNET_LITE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    path = train_referring(TINY, TrainConfig(steps=2, batch=2), "net.safetensors", scenes=3,
-                           progress=False)  # fmt: skip
+    network, budget = replace(TINY, relations=True), TrainConfig(steps=2, batch=2)
+    told = {"scenes": 3, "progress": False}
+    path = train_referring(network, budget, "net.safetensors", reading=3, **told)
     facts = read_facts(path)
     assert (facts["task"], facts["fold"], facts["steps"]) == ("referring", 0, 2)
-    assert load_checkpoint(path).config == TINY
+    assert facts["reading"] == 3 and 0 <= facts["read"] <= 1
+    trained = load_checkpoint(path)
+    assert trained.config == network and trained.styles.of_fine.any()
+    with pytest.raises(ValueError, match="reading=3 of a network without relations"):
+        train_referring(TINY, budget, "other.safetensors", reading=3, **told)
     scene = EmojiReferring(0, "seen", length=1)[0]
     Image.fromarray(scene.image).save("desk.png")
     asked = ["segment", "--model", "net.safetensors", "--query", "desk.png", "--out", "masks"]

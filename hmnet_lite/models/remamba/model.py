@@ -29,7 +29,7 @@ from hmnet_lite.models.decoder import Decoder
 from hmnet_lite.models.remamba.config import ReMamberConfig
 from hmnet_lite.models.remamba.grounding import EVERY, Grounding
 from hmnet_lite.models.remamba.prototypes import Prototypes
-from hmnet_lite.models.remamba.relations import Relations
+from hmnet_lite.models.remamba.relations import Relations, places_of
 from hmnet_lite.models.remamba.rivals import fusion
 from hmnet_lite.models.remamba.styles import Styles
 from hmnet_lite.models.remamba.text import TextEncoder
@@ -143,7 +143,7 @@ class ReMamber(nn.Module):
         if self.reading is not None:
             read = torch.einsum("blhw,blr->brhw", grounded, torch.sigmoid(self.reading(tokens)))
             style = self.styles(picture)
-        x = self.stem(torch.cat([picture.deep, _places(picture.deep)], dim=1))
+        x = self.stem(torch.cat([picture.deep, places_of(picture.deep)], dim=1))
         outputs = []
         for block in self.blocks:
             x = block(x, tokens, sentence, grounded, read, style)
@@ -152,9 +152,3 @@ class ReMamber(nn.Module):
         mixed = self.collect(torch.cat(outputs, dim=1))
         roles = torch.einsum("blhw,blr->brhw", grounded, torch.sigmoid(self.role(tokens)))
         return self.decoder(F.relu(mixed), picture.fine, roles)
-
-
-def _places(like: Tensor) -> Tensor:
-    """(batch, 2, h, w): down and across, -1 to 1 (words like "leftmost" are about them)."""
-    axes = (torch.linspace(-1, 1, n, device=like.device, dtype=like.dtype) for n in like.shape[-2:])
-    return torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(like), -1, -1, -1)

@@ -60,8 +60,8 @@ class Relations(nn.Module):
         """
         roles = torch.cat([read, torch.tanh(self.there(visual))], dim=1)
         found = self.weights(roles)
-        grid = _grid(roles)
-        steps, distance = places(found, grid)
+        grid = places_of(roles)
+        steps, distance = steps_from(found, grid)
         about = F.avg_pool2d(roles, ABOUT, 1, ABOUT // 2, count_include_pad=False)
         alike = [likeness(found, z) for z in (self.looks(visual), style)]
         quantities = torch.cat([grid, -grid, steps, distance, about, *(1 - a for a in alike)], 1)
@@ -81,7 +81,7 @@ class Relations(nn.Module):
         return (choice * quantities.flatten(2)).sum(-1)[..., None, None]
 
 
-def places(found: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+def steps_from(found: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     """From each role's centre: steps down and across, and how long they are.
 
     Args:
@@ -103,7 +103,7 @@ def likeness(found: Tensor, features: Tensor) -> Tensor:
     return torch.einsum("brc,bchw->brhw", F.normalize(mean, dim=-1, eps=1e-6), unit)
 
 
-def _grid(like: Tensor) -> Tensor:
-    """(batch, 2, h, w): down and across, -1 to 1."""
+def places_of(like: Tensor) -> Tensor:
+    """(batch, 2, h, w): down and across, -1 to 1 (words like "leftmost" are about them)."""
     axes = (torch.linspace(-1, 1, n, device=like.device, dtype=like.dtype) for n in like.shape[-2:])
     return torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(like), -1, -1, -1)

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from hmnet_lite.models.backbones import Features
 from hmnet_lite.models.remamba.config import ReMamberConfig
 from hmnet_lite.models.remamba.model import ReMamber
-from hmnet_lite.models.remamba.relations import Relations, likeness, places
+from hmnet_lite.models.remamba.relations import Relations, likeness, places_of, steps_from
 from hmnet_lite.models.remamba.styles import Styles
 
 SIDE = 9  # pixels lie at -1, -0.75, … 1
 AXIS = torch.linspace(-1, 1, SIDE)
-GRID = torch.stack(torch.meshgrid(AXIS, AXIS, indexing="ij"))[None]
+GRID = places_of(torch.empty(1, 1, SIDE, SIDE))
 AT = [(1, 2), (6, 7)]  # rows and columns of two things
 
 
@@ -38,7 +38,8 @@ def relations():
 
 def test_steps_are_from_the_one_thing_or_the_middle_of_two(relations):
     one, two = [AT[0]], AT
-    steps, distance = places(relations.weights(maps(one, two, [])), GRID)
+    assert torch.equal(GRID[0, 0, :, 3], AXIS) and torch.equal(GRID[0, 1, 3], AXIS)
+    steps, distance = steps_from(relations.weights(maps(one, two, [])), GRID)
     assert torch.allclose(steps[0, 0, :, 0], AXIS - AXIS[1], atol=1e-4)
     assert torch.allclose(steps[0, 1, 0], AXIS - AXIS[2], atol=1e-4)
     assert distance[0, 0, 1, 2] < 0.01
