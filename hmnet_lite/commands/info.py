@@ -83,8 +83,9 @@ def _about(name: str, facts: dict[str, Any]) -> str:
     fold = facts.get("fold", ...)
     classes = {...: "", None: "every class"}.get(fold, f"fold {fold} is new to it")
     steps = f"{facts['steps']:,} steps" if isinstance(facts.get("steps"), int) else ""
-    if "began" in facts:  # it went on from a network that had been trained
-        steps = f"{facts['began']['steps']:,} + {steps}"
+    before = facts.get("began", {}).get("steps")  # of the network that it went on from
+    if isinstance(before, int):
+        steps = f"{before:,} + {steps}"
     elif facts.get("after"):
         steps += f" after those of {facts['after']}"
     return "; ".join(part for part in (use, classes, steps, _scores(facts)) if part)

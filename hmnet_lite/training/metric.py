@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,26 +64,25 @@ def object_rows(bank: SceneBank, least: float, scenes: int = PICTURES) -> Tensor
 
 def object_features(bank: SceneBank, rows: Tensor) -> Tensor:
     """The mean deep feature of each of these objects, (rows, channels) float32."""
-    means = []
-    for part in rows.split(_BATCH):
-        scenes, labels = part[:, 0].to(bank.device), part[:, 1].to(bank.device)
-        deep = bank.features.deep[scenes].float()
-        shown = (bank.label_maps(scenes, 2) == labels[:, None, None]).float()
-        means.append(object_means(deep, F.adaptive_avg_pool2d(shown, deep.shape[-2:])).cpu())
-    return torch.cat(means)
+    return torch.cat([object_means(*each).cpu() for each in _shown(bank, bank.features.deep, rows)])
 
 
 def object_products(bank: SceneBank, rows: Tensor) -> Tensor:
     """Each object's mean of fine · fineᵀ over its pixels, (rows, channels, channels) float32."""
     means = []
+    for fine, shares in _shown(bank, bank.features.fine, rows):
+        sums = torch.einsum("bchw,bdhw,bhw->bcd", fine, fine, shares)
+        means.append((sums / shares.sum((1, 2))[:, None, None].clamp_min(1e-6)).cpu())
+    return torch.cat(means)
+
+
+def _shown(bank: SceneBank, maps: Tensor, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """By batches of objects: their scenes' maps, and what share of each pixel an object covers."""
     for part in rows.split(_BATCH):
         scenes, labels = part[:, 0].to(bank.device), part[:, 1].to(bank.device)
-        fine = bank.features.fine[scenes].float()
+        features = maps[scenes].float()
         shown = (bank.label_maps(scenes, 2) == labels[:, None, None]).float()
-        shown = F.adaptive_avg_pool2d(shown, fine.shape[-2:])
-        sums = torch.einsum("bchw,bdhw,bhw->bcd", fine, fine, shown)
-        means.append((sums / shown.sum((1, 2))[:, None, None].clamp_min(1e-6)).cpu())
-    return torch.cat(means)
+        yield features, F.adaptive_avg_pool2d(shown, features.shape[-2:])
 
 
 def episode_objects(episodes: CachedFeatures) -> tuple[Tensor, Tensor]:

@@ -41,10 +41,11 @@ def learn_to_read(model: ReMamber, classes: Sequence[int], steps: int, seed: int
         the share of the last sentences' nouns and colours that were told apart rightly, in [0, 1].
 
     Raises:
-        ValueError: a network without relations reads nothing.
+        ValueError: a network without relations, which reads nothing, or fewer steps than none.
     """
-    if model.reading is None:
-        raise ValueError("the network has no reading; build it with relations=True")
+    if model.reading is None or steps < 0:
+        given = " of a network without relations" if model.reading is None else ""
+        raise ValueError(f"reading={steps}{given}; expected 0 or more steps, of one with relations")
     device, dim = model.collect.weight.device, model.config.dim
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -21,6 +21,7 @@ from torch import Tensor
 from hmnet_lite.data.emoji.dataset import TRAIN_STYLES
 from hmnet_lite.data.emoji.referring.dataset import GENERATOR, EmojiReferring
 from hmnet_lite.data.emoji.referring.grammar import COLOURS
+from hmnet_lite.data.emoji.referring.meaning import Seen
 from hmnet_lite.data.emoji.referring.nouns import names
 from hmnet_lite.data.emoji.referring.words import Words, table
 from hmnet_lite.data.stream import Stream
@@ -133,21 +134,14 @@ def train_referring(
         OSError: `out` cannot be written; see also `Trainer.fit`.
     """
     out = check_output(out)
-    if reading and (reading < 0 or not network.relations):
-        given = "" if network.relations else " of a network without relations"
-        raise ValueError(
-            f"reading={reading}{given}; expected 0 or more steps, of one with relations"
-        )
-    source = referring_source(fold, scenes, network.backbone, progress=progress)
     torch.manual_seed(config.seed)
     model = ReMamber(network).to(device_of_process())
     if begin is not None:
         facts = begin_with(model, begin, fold) | facts
     if reading:
-        facts |= {
-            "reading": reading,
-            "read": learn_to_read(model, [*source.classes], reading, config.seed),
-        }
+        read = learn_to_read(model, [*EmojiReferring(fold).classes], reading, config.seed)
+        facts |= {"reading": reading, "read": read}
+    source = referring_source(fold, scenes, network.backbone, progress=progress)
     fit_grounding(model, source.bank)
     if network.colours:
         fit_colours(model, source)
@@ -244,25 +238,25 @@ def fit_colours(model: ReMamber, source: ReferringSource) -> None:
 def fit_styles(model: ReMamber, source: ReferringSource) -> None:
     """Fit the model's styles to the objects of the first scenes."""
     rows = object_rows(source.bank, LEAST, STYLED)
-    of = {
-        (index, thing.label): TRAIN_STYLES.index(thing.style)
-        for index in sorted({row[0] for row in rows.tolist()})
-        for thing in source.scenes.told(index)[0]
-    }
-    styles = torch.tensor([of[i, label] for i, label, *_ in rows.tolist()])
+    styles = torch.tensor([TRAIN_STYLES.index(t.style) for t in _things(source.scenes, rows)])
     products = object_products(source.bank, rows)
     model.styles.fit(object_features(source.bank, rows), products, styles)
 
 
 def colour_shares(scenes: EmojiReferring, rows: Tensor) -> Tensor:
     """What share of each of these objects of a bank has each of `COLOURS`: (rows, colours)."""
+    colours = [dict(thing.colours) for thing in _things(scenes, rows)]
+    return torch.tensor([[shares.get(c, 0.0) for c in COLOURS] for shares in colours])
+
+
+def _things(scenes: EmojiReferring, rows: Tensor) -> list[Seen]:
+    """What each of these objects of a bank is."""
     seen = {
-        (index, thing.label): dict(thing.colours)
+        (index, thing.label): thing
         for index in sorted({row[0] for row in rows.tolist()})
         for thing in scenes.told(index)[0]
     }
-    shares = [[seen[i, label].get(c, 0.0) for c in COLOURS] for i, label, *_ in rows.tolist()]
-    return torch.tensor(shares)
+    return [seen[index, label] for index, label, *_ in rows.tolist()]
 
 
 def referring_loss(model: ReMamber, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from hmnet_lite import HMNetConfig
+from hmnet_lite import HMNet, HMNetConfig
 from hmnet_lite.commands import evaluate, info
 from hmnet_lite.commands import main as commands
 from hmnet_lite.commands.main import COMMANDS, main
 from hmnet_lite.commands.options import explained, options_of, picked, read
 from hmnet_lite.data.emoji.protocol import Protocol
+from hmnet_lite.training import zoo
+from hmnet_lite.training.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).parents[2]
 
@@ -158,6 +160,21 @@ def test_a_full_or_closed_output_is_told_in_a_line_or_not_at_all(words, shell, s
     status = 2 if words == "check ." else status  # there is no picture
     assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
     assert done.stderr.count("\n") == (status == 2 and "2>&-" not in shell)
+
+
+@pytest.mark.parametrize(
+    ("began", "told"),
+    [({"steps": 12000}, "fold 1 is new to it; 12,000 + 2,500 steps"),
+     ({"steps": None}, "fold 1 is new to it; 2,500 steps")],
+)  # fmt: skip
+def test_info_tells_both_goes_of_a_network_that_went_on_from_another(
+    began, told, tmp_path, monkeypatch, capsys
+):
+    facts = {"steps": 2500, "fold": 1, "began": began}
+    save_checkpoint(HMNet(HMNetConfig(dim=16, depth=0)), tmp_path / "mine.safetensors", **facts)
+    monkeypatch.setattr(zoo, "models_folder", lambda: tmp_path)
+    assert main(["info"]) == 0
+    assert told in capsys.readouterr().out
 
 
 def test_info_tells_backends_models_data_and_cache(tmp_path, monkeypatch, capsys):

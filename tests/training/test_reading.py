@@ -61,5 +61,7 @@ def test_an_encoder_learns_to_read_and_nothing_else_changes():
 
 
 def test_a_network_without_relations_reads_nothing():
-    with pytest.raises(ValueError, match="build it with relations=True"):
+    with pytest.raises(ValueError, match="reading=1 of a network without relations; expected 0"):
         learn_to_read(ReMamber(replace(TINY, relations=False)), BASE, 1)
+    with pytest.raises(ValueError, match="reading=-1; expected 0 or more steps"):
+        learn_to_read(ReMamber(TINY), BASE, -1)

@@ -4,8 +4,8 @@
 
 What is drawn shows in deep features; how, in which edges come together: in the products of early
 features, as Gram matrices tell styles (Gatys et al., 2016). Of the objects of scenes that nothing
-was fitted to, deep features alone tell the right one of five styles 69 times in a hundred, with
-products of fine ones 85 times.
+was fitted to, it tells the right one of five styles 84 times in a hundred (deep features alone 69),
+and 65 times (59) where the named classes are new, too.
 """
 
 from __future__ import annotations
