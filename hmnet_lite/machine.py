@@ -68,10 +68,11 @@ def captured(model: Callable[..., torch.Tensor], *examples: torch.Tensor) -> Cal
 
     At batch 1 a network of small kernels waits for its launches, not for its work. What is captured
     is what the examples' shapes, dtypes and the model's weights' places in memory lead to; weights
-    may change in place. Without gradients.
+    may change in place. Without gradients. Our networks check the examples' values, and no longer
+    those of later calls.
 
     Args:
-        model: called with tensors, returns one tensor; looks at no value on the way.
+        model: called with tensors, returns one tensor; looks at no value while it is captured.
         examples: CUDA tensors as it will be called with.
 
     Returns:
@@ -85,16 +86,22 @@ def captured(model: Callable[..., torch.Tensor], *examples: torch.Tensor) -> Cal
             "captured needs example tensors on a CUDA device: graphs are CUDA's; on a CPU call the "
             "model itself"
         )
-    static = [x.clone() for x in examples]
+    static = [x.detach().clone() for x in examples]
     stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.inference_mode():
-        with torch.cuda.stream(stream):
-            for _ in range(3):  # compiles, and fills what is remembered between calls
-                model(*static)
-        torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(graph):
-            result = model(*static)
+    caching = torch.is_autocast_cache_enabled()
+    # autocast frees the weights it remembers at its end: a graph would read memory that is gone
+    torch.set_autocast_cache_enabled(False)
+    try:
+        with torch.inference_mode():
+            with torch.cuda.stream(stream):
+                for _ in range(3):  # compiles, and fills what is remembered between calls
+                    model(*static)
+            torch.cuda.current_stream().wait_stream(stream)
+            with torch.cuda.graph(graph):
+                result = model(*static)
+    finally:
+        torch.set_autocast_cache_enabled(caching)
 
     @torch.inference_mode()
     def replay(*given: torch.Tensor) -> torch.Tensor:

@@ -1,9 +1,10 @@
 """Times on a GPU, one command: `make bench-gpu`. Blocks, attention, episodes, training steps.
 
-Medians of device events in one process; a JSON with card, versions and date, and a plot. It stops
-measuring when its time is over and says what it left out, as it says what is not installed. Scans
-by themselves are timed by `python -m hmnet_kernels.bench --device cuda`. With `--device cpu
---small` the same code runs on a CPU, to see that it works.
+Medians of device events in one process; a JSON with card, versions and date, written anew after
+every figure, and a plot. It stops measuring when its time is over and says what it left out, as it
+says what failed and what is not installed. Scans by themselves are timed by
+`python -m hmnet_kernels.bench --device cuda`. With `--device cpu --small` the same code runs on a
+CPU, to see that it works.
 
 A hybrid block is timed as blocks are (Triton's kernels reading the map), and literally, SRM as the
 paper words it, on mamba-ssm's kernel where that is installed and on Triton's.
@@ -13,10 +14,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import packages_distributions, version
 from itertools import product
 from pathlib import Path
 
@@ -24,6 +27,7 @@ import torch
 import torch.nn.functional as F
 
 from hmnet_kernels.bench.references import MAMBA_SSM_BUILD
+from hmnet_kernels.bench.run import said
 from hmnet_lite.commands.bench import LiteralBlock
 from hmnet_lite.files import write_json
 from hmnet_lite.machine import captured, made_on
@@ -77,21 +81,37 @@ def clocked(run: Callable[[], object], device: str, rounds: int) -> dict[str, fl
 
 
 class Clock:
-    """`clocked`, until the time is over; then, and where memory is short, a word of why not."""
+    """`clocked`, until the time is over; then, and where something fails, a word of why not.
 
-    def __init__(self, device: str, rounds: int, seconds: float = SECONDS):
+    Args:
+        device: "cuda" or "cpu".
+        rounds: calls of each run, at most.
+        seconds: from now on, until its time is over.
+        save: called after every figure.
+    """
+
+    def __init__(
+        self, device: str, rounds: int, seconds: float = SECONDS,
+        save: Callable[[], object] = lambda: None,
+    ):  # fmt: skip
         self.device, self.rounds, self.end = device, rounds, time.perf_counter() + seconds
         self.left_out: dict[str, str] = {}
+        self.save = save
 
-    def __call__(self, row: dict, name: str, run: Callable[[], object], what: str) -> None:
+    def __call__(
+        self, row: dict, name: str, run: Callable[..., object], what: str, given: tuple = (),
+        *, capture: bool = False,
+    ) -> None:  # fmt: skip
+        """Time `run(*given)`, captured first where asked for, into row[name]."""
         if time.perf_counter() > self.end:
             self.left_out[f"{what}, {name}"] = "the time was over"
             return
         try:
-            row[name] = clocked(run, self.device, self.rounds)
-        except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            self.left_out[f"{what}, {name}"] = "it needs more memory than there is"
+            run = captured(run, *given) if capture else run
+            row[name] = clocked(partial(run, *given), self.device, self.rounds)
+        except Exception as error:  # whatever it is, the others are still to be timed
+            self.left_out[f"{what}, {name}"] = said(error)
+        self.save()
 
 
 def block_kinds(dim: int, device: str, clock: Clock) -> dict[str, HybridMambaBlock]:
@@ -116,64 +136,63 @@ def _y_alone(scan, u, delta, A, B, C, D):
                 return_last_state=False)  # fmt: skip
 
 
-def blocks(clock: Clock, sides, dim: int) -> dict:
+def blocks(clock: Clock, result: dict, sides, dim: int) -> None:
     """The hybrid block and attention over the same pixels: forward, and with backward."""
-    device, result = clock.device, {}
+    device = clock.device
     kinds = block_kinds(dim, device, clock)
     for batch, side in product(BATCHES, sides):
         if batch * side**2 > LARGEST:
             continue
         what = f"{side} × {side}, batch {batch}"
         row = result[what] = {}
-        maps = [torch.randn(batch, side, side, dim, device=device) for _ in range(2)]
+        maps = tuple(torch.randn(2, batch, side, side, dim, device=device).unbind(0))
         for name, block in kinds.items():
 
-            def both(block=block, maps=maps):
+            def both(*maps, block=block):
                 leaves = [x.detach().requires_grad_() for x in maps]
                 sum(y.sum() for y in block(*leaves)).backward()
 
-            clock(row, f"{name}, forward + backward", both, what)
+            clock(row, f"{name}, forward + backward", both, what, maps)
             with torch.inference_mode():
-                clock(row, f"{name}, forward", lambda b=block, m=maps: b(*m), what)
+                clock(row, f"{name}, forward", block, what, maps)
         with torch.inference_mode():
             if device == "cuda":
-                query = captured(lambda q, s, b=kinds["fused"]: b(q, s)[0], *maps)
-                clock(row, "fused, forward, captured", lambda q=query, m=maps: q(*m), what)
-            tokens = [torch.randn(batch, 8, side**2, 2 * dim // 8, device=device) for _ in range(3)]
+                query = partial(_query_alone, kinds["fused"])
+                clock(row, "fused, forward, captured", query, what, maps, capture=True)
+            tokens = torch.randn(3, batch, 8, side**2, 2 * dim // 8, device=device)
             for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-                qkv = [x.to(dtype) for x in tokens]
-                clock(row, f"attention, {name}", lambda x=qkv: F.scaled_dot_product_attention(*x),
-                      what)  # fmt: skip
-    return result
+                qkv = tuple(tokens.to(dtype).unbind(0))
+                clock(row, f"attention, {name}", F.scaled_dot_product_attention, what, qkv)
 
 
-def episodes(clock: Clock, sizes, **options) -> dict:
-    """One episode of the published network against the picture's side (the paper's Table 9)."""
-    device, result = clock.device, {}
-    for size in sizes:
+def _query_alone(block, query, support):
+    return block(query, support)[0]
+
+
+def episodes(clock: Clock, result: dict, sizes, **options) -> None:
+    """One episode of the published network against the picture's side (the paper's Table 9).
+
+    All are captured after all have been timed as they are: a capture that fails may leave the
+    device in disorder.
+    """
+    device = clock.device
+    for capture, size in product((False, True) if device == "cuda" else (False,), sizes):
         config = PublishedConfig(image_size=size, maps=-(-size // 8), **options)
-        model = PublishedHMNet(config).to(device).eval()
-        pictures = torch.rand(2, 1, 3, size, size, device=device)
+        with torch.device(device):
+            model = PublishedHMNet(config).eval()
+        pictures = torch.rand(2, 1, 3, size, size, device="cpu").to(device)
         masks = torch.zeros(1, 1, size, size, device=device)
         masks[..., : size // 2, : size // 2] = 1
         given = (pictures[0], pictures[1][:, None], masks)
         for name, mixed in (("float32", False), ("bfloat16", True)):
             with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=mixed):
-                what = f"{size} px, {name}"
-                clock(result, what, lambda m=model, x=given: m(*x), "an episode")
-                if device == "cuda":
-                    try:
-                        whole = captured(model, *given)
-                    except RuntimeError as error:  # something on the way looks at a value
-                        clock.left_out[f"{what}, captured"] = str(error).splitlines()[0]
-                        continue
-                    clock(result, f"{what}, captured", lambda m=whole, x=given: m(*x), "an episode")
-    return result
+                what = f"{size} px, {name}" + ", captured" * capture
+                clock(result, what, model, "an episode", given, capture=capture)
 
 
-def training(clock: Clock) -> dict:
+def training(clock: Clock, result: dict) -> None:
     """Steps a second of HMNet-lite at batch 8, data never waited for, with and without Mamba."""
-    device, result = clock.device, {}
+    device = clock.device
     batch = Batch(
         Features(torch.randn(8, 40, 32, 32), torch.randn(8, 384, 16, 16)),
         torch.randn(8, 1, 384, 16, 16),
@@ -197,7 +216,21 @@ def training(clock: Clock) -> dict:
         clock(result, name, step, "training")
         if name in result:
             result[name]["steps_a_second"] = 1000 / result[name]["milliseconds"]
-    return result
+
+
+def versions() -> dict[str, str]:
+    """Of the driver and of what kernels are made with, where they are there."""
+    found = {}
+    for module in ("triton", "mamba_ssm"):
+        if names := packages_distributions().get(module):
+            found[module] = version(names[0])
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+        found["driver"] = answer.stdout.split()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
+        pass
+    return found
 
 
 def draw(result: dict, path: Path) -> None:
@@ -241,23 +274,31 @@ def main(words: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    clock, small = Clock(chosen.device, chosen.rounds), chosen.small
-    result = {"made": made_on()}
-    result["blocks"] = blocks(clock, (16,) if small else SIDES, 32 if small else 256)
-    result["training"] = training(clock)
-    sizes, options = ((97,), dict(depth=2, dim=32)) if small else (IMAGE_SIZES, {})
-    result["episodes"] = episodes(clock, sizes, **options)
+    made = made_on()
+    made["versions"] |= versions()
+    result: dict = {"made": made, "blocks": {}, "training": {}, "episodes": {}}
+    path = chosen.out / f"bench_{(made['gpu'] or 'cpu').lower().replace(' ', '_')}.json"
+    small, save = chosen.small, partial(write_json, path, result)
+    clock = Clock(chosen.device, chosen.rounds, save=save)
     result["left_out"] = clock.left_out
+    sides, dim = ((16,), 32) if small else (SIDES, 256)
+    sizes, options = ((97,), dict(depth=2, dim=32)) if small else (IMAGE_SIZES, {})
+    parts = {"blocks": partial(blocks, sides=sides, dim=dim), "training": training}
+    parts["episodes"] = partial(episodes, sizes=sizes, **options)
+    for part, run in parts.items():
+        try:
+            run(clock, result[part])
+        except Exception as error:  # what was timed before is not lost
+            clock.left_out[part] = said(error)
+        save()
     for part in ("blocks", "training", "episodes"):
         print(f"\n{part}: milliseconds")
         for name, row in result[part].items():
             rows = row if "milliseconds" not in row else {"": row}
-            said = (f"{k} {v['milliseconds']:.2f}".strip() for k, v in rows.items())
-            print(f"  {name:<28}{'   '.join(said)}")
+            cells = (f"{k} {v['milliseconds']:.2f}".strip() for k, v in rows.items())
+            print(f"  {name:<28}{'   '.join(cells)}")
     for what, why in clock.left_out.items():
         print(f"not here: {what}: {why}")
-    name = (result["made"]["gpu"] or "cpu").lower().replace(" ", "_")
-    path = write_json(chosen.out / f"bench_{name}.json", result)
     try:
         draw(result, path.with_suffix(".png"))
     except ImportError as missing:

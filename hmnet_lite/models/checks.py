@@ -61,6 +61,8 @@ def check_images(name: str, images: Tensor, ndim: int, multiple: int, device) ->
             f"{name} is on {images.device} but the network or the query is on {device}; move it "
             f"with .to({str(device)!r})"
         )
+    if not _may_look(images):
+        return
     if not torch.isfinite(images).all():
         bad = int((~torch.isfinite(images)).sum())
         raise ValueError(f"{name} has {bad} NaN or infinite values; expected finite pixels")
@@ -94,6 +96,8 @@ def check_masks(name: str, masks: Tensor, images: Tensor) -> None:
         raise ValueError(
             f"{name} is on {masks.device} but the pictures are on {images.device}; move one"
         )
+    if not _may_look(masks):
+        return
     known = (masks == 0) | (masks == 1) | (masks == 255)
     if not known.all():
         wrong = sorted(set(masks[~known].flatten().tolist()))[:5]
@@ -113,3 +117,9 @@ def check_masks(name: str, masks: Tensor, images: Tensor) -> None:
             f"{name}[{b}, {k}] has no foreground pixel; a support must show the class: drop "
             "that support or draw its mask"
         )
+
+
+def _may_look(x: Tensor) -> bool:
+    """Whether values may be asked for: not while a CUDA graph is captured, which nothing may wait
+    for. The calls before, that warm up, have looked."""
+    return not (x.is_cuda and torch.cuda.is_current_stream_capturing())

@@ -36,7 +36,8 @@ def exp_rate(threads: int) -> float:
 
 def bandwidth(device: str = "cpu") -> float:
     """Bytes a second, read and written, of a large copy."""
-    a, b = torch.ones(2**26, device=device), torch.ones(2**26, device=device)
+    size = 2**28 if device == "cuda" else 2**26  # there large beside a launch
+    a, b = torch.ones(size, device=device), torch.ones(size, device=device)
     times = []
     for _ in range(5):
         synchronise(device)
@@ -91,6 +92,7 @@ def _status(field: str) -> int:
 def free_memory(device: str = "cpu") -> float:
     """Bytes that can still be had; infinite where that cannot be told."""
     if device == "cuda":
+        torch.cuda.empty_cache()  # what torch keeps for later can be had, too
         return torch.cuda.mem_get_info()[0]
     try:
         text = Path("/proc/meminfo").read_text()

@@ -40,6 +40,7 @@ from hmnet_kernels.bench.references import (
     mamba_ssm_reference,
     mambapy_pscan,
 )
+from hmnet_kernels.bench.report import draw, table
 from hmnet_kernels.cpu.scan import selective_scan_cpu
 
 GPU_CASES = ((2, 512, 16, 1024), (1, 2048, 16, 4096), (8, 2048, 16, 4096), (1, 2048, 16, 16384))
@@ -102,16 +103,27 @@ def inputs(
 
 
 def measure(
-    runs: dict[str, Callable[[], object]], rounds: int, seconds: float, device: str = "cpu"
-) -> dict[str, dict]:
-    """Median time and peak memory of each run: `rounds` turns, about `seconds` each a turn."""
+    runs: dict[str, Callable[[], object]], rounds: int, seconds: float, device: str = "cpu",
+    failed: dict[str, str] | None = None,
+) -> dict[str, dict]:  # fmt: skip
+    """Median time and peak memory of each run: `rounds` turns, about `seconds` each a turn.
+
+    A run that fails is left out, and why is told in `failed`, where that is given.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     memory: dict[str, float | None] = {}
     for turn in range(rounds):
-        for name, run in runs.items():
-            stop = time.perf_counter() + seconds
+        for name in list(times):
+            run, stop = runs[name], time.perf_counter() + seconds
             if turn == 0:
-                memory[name], first = peak_memory(run, device)
+                try:
+                    memory[name], first = peak_memory(run, device)
+                except Exception as error:  # whatever it is, the others are still to be timed
+                    if failed is None:
+                        raise
+                    del times[name]
+                    failed[name] = said(error)
+                    continue
                 if first >= seconds:  # too slow to be run once for memory and again for time
                     times[name].append(first)
                     continue
@@ -128,6 +140,11 @@ def measure(
         }
         for name, t in times.items()
     }
+
+
+def said(error: Exception) -> str:
+    """One line of an error."""
+    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
 
 
 def clocked(run: Callable[[], object], device: str) -> float:
@@ -184,10 +201,17 @@ def thread_scaling(shape, rounds: int, seconds: float) -> dict:
     return result
 
 
-def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float, device="cpu") -> dict:
-    """The whole table, as it is written to JSON."""
-    for scan in scans.values():
-        _forward_backward(scan, inputs(1, 16, 4, 8, device))()  # compile
+def benchmark(
+    scans: dict[str, Callable], cases, rounds: int, seconds: float, device="cpu",
+    save: Callable[[dict], object] = lambda result: None,
+) -> dict:  # fmt: skip
+    """The whole table, as it is written to JSON; `save` is given what there is after each case."""
+    for name, scan in list(scans.items()):
+        try:
+            _forward_backward(scan, inputs(1, 16, 4, 8, device))()  # compile
+        except Exception as error:  # one that does not run here leaves the others
+            print(f"without {name}: {said(error)}")
+            del scans[name]
     threads = torch.get_num_threads()
     on_cpu = device == "cpu"
     rate, speed = exp_rate(threads) if on_cpu else gpu_exp_rate(), bandwidth(device)
@@ -221,7 +245,9 @@ def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float, de
                     case["skipped"][f"{name}, {kind}"] = f"needs about {gigabytes:.0f} GB"
                 else:
                     runs[name] = (_forward, _forward_backward)[column](scan, x)
-            case[kind] = measure(runs, rounds, seconds, device)
+            failed: dict[str, str] = {}
+            case[kind] = measure(runs, rounds, seconds, device, failed)
+            case["skipped"] |= {f"{name}, {kind}": why for name, why in failed.items()}
             others = {"speed_up": (REFERENCE, LINEAR)[column], "speed_up_pscan": PSCAN}
             for row in case[kind].values():
                 for ratio, other in others.items():
@@ -231,7 +257,8 @@ def benchmark(scans: dict[str, Callable], cases, rounds: int, seconds: float, de
                 if row["peak_megabytes"] is not None:
                     row["times_output"] = round(row["peak_megabytes"] * 2**20 / x[0].nbytes, 2)
         result["cases"].append(case)
-        print(_table(case), flush=True)
+        save(result)
+        print(table(case), flush=True)
     return result
 
 
@@ -271,47 +298,6 @@ def _forward_backward(scan, x):
     return run
 
 
-def _table(case: dict) -> str:
-    """Milliseconds, times as fast as the reference and as mambapy, times the floor, peak memory in
-    megabytes and in outputs."""
-    shape = " x ".join(str(case[k]) for k in ("batch", "channels", "state", "length"))
-    lines = [f"\n{shape}: floor of a forward {case['floor_milliseconds']:.1f} ms"]
-    columns = {"milliseconds": "ms", "speed_up": "x ref", "speed_up_pscan": "x mambapy"}
-    columns |= {"times_floor": "/ floor", "peak_megabytes": "peak MB", "times_output": "outputs"}
-    for kind in ("forward", "forward_backward"):
-        lines.append(f"  {kind:<24}" + "".join(f"{head:>11}" for head in columns.values()))
-        for name, row in sorted(case[kind].items(), key=lambda item: -item[1]["milliseconds"]):
-            values = (row.get(column) for column in columns)
-            cells = (f"{'' if value is None else f'{value:.1f}':>11}" for value in values)
-            lines.append(f"  {name:<24}" + "".join(cells))
-    lines += [f"  without {what}: {why}" for what, why in case["skipped"].items()]
-    return "\n".join(lines)
-
-
-def draw(result: dict, path: Path) -> None:
-    """One panel a case: milliseconds on a log axis, with the floor."""
-    from matplotlib.figure import Figure
-
-    cases = result["cases"]
-    figure = Figure(figsize=(3.2 * len(cases) + 1.5, 3.2), layout="constrained")
-    panels = figure.subplots(1, len(cases), sharey=True, squeeze=False)[0]
-    names = sorted({name for case in cases for name in case["forward"]})
-    for panel, case in zip(panels, cases, strict=True):
-        for kind, marker, fill in (("forward", "o", "C0"), ("forward_backward", "s", "none")):
-            rows = [(case[kind][n]["milliseconds"], n) for n in names if n in case[kind]]
-            label = kind.replace("_", " + ")
-            panel.scatter(*zip(*rows, strict=True), marker=marker, facecolor=fill, edgecolor="C0",
-                          label=label)  # fmt: skip
-        panel.axvline(case["floor_milliseconds"], color="C3", ls="--", label="floor, forward")
-        panel.set(xscale="log", xlabel="milliseconds")
-        shape = (case[k] for k in ("batch", "channels", "state", "length"))
-        panel.set_title(" x ".join(map(str, shape)), fontsize=10)
-        panel.grid(axis="x", alpha=0.3)
-    handles = panels[-1].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=8)
-    figure.savefig(path, dpi=110)
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="hmnet_kernels.bench", description=__doc__.split("\n")[0])
     parser.add_argument("--scan", action="append", default=[], metavar="NAME=MODULE:FUNCTION")
@@ -334,10 +320,12 @@ def main(arguments: list[str] | None = None) -> None:
         scans = {name: scans[name] for name in chosen.only}
     cases = [tuple(map(int, c.split("x"))) for c in chosen.cases] if chosen.cases else None
     cases = cases or (GPU_CASES if chosen.device == "cuda" else CASES)
-    result = benchmark(scans, cases, chosen.rounds, chosen.seconds, chosen.device)
     chosen.out.mkdir(parents=True, exist_ok=True)
     written = chosen.out / ("scan_benchmark" + "_cuda" * (chosen.device == "cuda") + ".json")
-    written.write_text(json.dumps(result, indent=1) + "\n")
+    result = benchmark(
+        scans, cases, chosen.rounds, chosen.seconds, chosen.device,
+        lambda so_far: written.write_text(json.dumps(so_far, indent=1) + "\n"),
+    )  # fmt: skip
     try:
         draw(result, written.with_suffix(".png"))
     except ImportError as missing:

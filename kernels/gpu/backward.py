@@ -141,7 +141,8 @@ def backward(
                 for k in tl.static_range(TIME):
                     moment = moments(order, g, t + k, t + k < stop, length)
                     decay = exp2(a * pick(dt, rows, k)[None, :])
-                    h = decay * h + row(B, B0, moment, n, n < states) * pick(drive, rows, k)[None]
+                    bt = row(B, B0, moment, n, n < states)
+                    h = tl.fma(decay, h, bt * pick(drive, rows, k)[None, :])
                 starts = tl.where(m == tile, h[None], starts)
         for tile in range(tiles):
             k0 = tiles - 1 - tile

@@ -91,8 +91,8 @@ def forward(
                 moment = moments(order, g, t + k, there, length)
                 bt = row(B, B0, moment, n, (n < states) & there)
                 decay = exp2(a * pick(dt, rows, k)[None, :])
-                before = s if FRESH else h
-                h = decay * before + bt * pick(drive, rows, k)[None, :]
+                # rounded once: decay ⊙ h rounded by itself drifts over thousands of tiny steps
+                h = tl.fma(decay, s if FRESH else h, bt * pick(drive, rows, k)[None, :])
                 if OUTPUTS:
                     ct = row(C, C0, moment, n, (n < states) & there)
                     out = tl.where(rows == k, tl.sum(ct * h, 0)[None, :], out)

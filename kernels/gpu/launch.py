@@ -162,7 +162,8 @@ def scan_forward(scan: Scan, y: View, initial: Tensor | None, last, saved) -> No
             ADD=first > 0, FRESH=scan.fresh, **cut,
         )  # fmt: skip
         if added is not None:
-            run(forth.forward, programs, **now | dict(begin=None), OUTPUTS=False)
+            alone = now | dict(begin=None, ADD=False)  # one kernel, whichever group it is
+            run(forth.forward, programs, **alone, OUTPUTS=False)
             carried(scan, cut, first, state_view(initial), added, kept, passed, backward=False)
             begin = passed
         run(forth.forward, programs, **now | dict(begin=begin), OUTPUTS=True)

@@ -135,7 +135,7 @@ def _scan_backward(
 @_scan_backward.register_fake
 def _(grad_y, grad_last, saved, segment, softplus, *tensors):
     u, _, A, *_ = tensors
-    everything = [*tensors, last_like(u, A)]
+    everything = [*tensors, u.new_empty((u.shape[0], *A.shape), dtype=torch.float32)]
     return [
         u.new_empty(0) if t is None else (torch.empty_like(t) if i in (0, 1, 9) else
         torch.empty_like(t, memory_format=torch.contiguous_format))

@@ -43,6 +43,27 @@ def test_benchmark_writes_its_table_and_plot(tmp_path):
     assert 0 < (tmp_path / "scan_benchmark.png").stat().st_size < 100_000
 
 
+def test_a_scan_that_fails_leaves_the_others_their_times(tmp_path, monkeypatch):
+    def breaks(u, *rest):
+        if u.shape[-1] > 8:  # not when it is compiled
+            raise RuntimeError("out of memory\nand more")
+        return u * 1.0
+
+    scans = {"breaks": breaks, "cpu": bench.selective_scan_cpu}
+    monkeypatch.setattr(bench, "exp_rate", lambda threads: 1e9)
+    monkeypatch.setattr(bench, "thread_scaling", lambda *given: None)
+    monkeypatch.setattr(bench, "start_seconds", lambda: None)
+    written = []
+    bench.benchmark(
+        scans, [(1, 16, 4, 16)] * 2, 1, 0, save=lambda r: written.append(len(r["cases"]))
+    )
+    result = bench.benchmark(scans, [(1, 16, 4, 16)], 1, 0)
+    (case,) = result["cases"]
+    assert set(case["forward"]) == set(case["forward_backward"]) == {"cpu"}
+    assert case["skipped"]["breaks, forward"] == "RuntimeError: out of memory"
+    assert written == [1, 2]
+
+
 @pytest.mark.gpu
 def test_benchmark_on_a_gpu(tmp_path):
     small = ["--cases", "1x32x4x64", "--rounds", "1", "--seconds", "0", "--device", "cuda"]

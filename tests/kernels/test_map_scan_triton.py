@@ -124,3 +124,30 @@ def test_the_same_call_gives_the_same_bits(where):
         y = selective_scan_triton(*leaves.values(), delta_softplus=True)
         results.append([y, *torch.autograd.grad(y.square().sum(), list(leaves.values()))])
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("where", [TRITON])
+def test_compilers_are_told_what_comes(where):
+    """Shapes, strides and devices that the operators promise are those of what they compute."""
+    from hmnet_kernels.gpu import map_scan, scan
+    from tests.kernels.direct import problem
+
+    def check(operator, *given):
+        torch.library.opcheck(operator, given, test_utils="test_faketensor")
+
+    def there(*tensors):
+        return [t if t is None else t.to(DEVICE) for t in tensors]
+
+    x = problem(batch=1, channels=2, length=9, state=2)
+    rest = there(*(x[k] for k in ("u", "delta", "A", "B", "C", "D")), None)
+    start, P, S = there(x["initial_state"], x["P"], x["S"])
+    check(scan._scan, True, 4, True, *rest, start, P, S, None)
+    y, last, saved = scan._scan_now(True, 4, True, *rest, start, P, S, None)
+    check(scan._scan_backward, y, last, saved, 4, True, *rest, P, S, None)
+
+    x = moved(maps.problem(batch=1, height=3, width=3, channels=2, state=2, directions=2, ratio=2))
+    names = ("order", "starts", "u", "low_rank", "delta_weight", "A", "B", "C", "D", "delta_bias")
+    rest = (*(x[k] for k in names), x["P"], x["S"])
+    check(map_scan._map_scan, True, True, False, *rest)
+    y, last, saved = map_scan._map_scan_now(True, True, False, *rest)
+    check(map_scan._map_scan_backward, y, last, saved, True, False, *rest)
