@@ -66,7 +66,7 @@ def test_a_scan_that_fails_leaves_the_others_their_times(tmp_path, monkeypatch):
 
 @pytest.mark.gpu
 def test_benchmark_on_a_gpu(tmp_path):
-    small = ["--cases", "1x32x4x64", "--rounds", "1", "--seconds", "0", "--device", "cuda"]
+    small = ["--cases", "2x256x16x256", "--rounds", "1", "--seconds", "0", "--device", "cuda"]
     bench.main([*small, "--out", str(tmp_path)])
     (case,) = json.loads((tmp_path / "scan_benchmark_cuda.json").read_text())["cases"]
     assert case["forward_backward"]["triton"]["peak_megabytes"] > 0
