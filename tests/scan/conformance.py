@@ -5,6 +5,7 @@ TRITON_INTERPRET=1 lets its kernels run on a CPU; test_triton.py runs this folde
 process.
 """
 
+import importlib.util
 import os
 
 import pytest
@@ -23,8 +24,15 @@ if INTERPRETED:
     import tests.interpreter  # noqa: F401
 
 
+with_mamba_ssm = pytest.mark.skipif(
+    importlib.util.find_spec("selective_scan_cuda") is None,
+    reason="needs mamba-ssm with its CUDA kernel",
+)
+
+
 def on_gpu(backend):
-    return pytest.param(f"{backend} on cuda", marks=pytest.mark.gpu)
+    marks = [pytest.mark.gpu, *[with_mamba_ssm] * (backend == "mamba_ssm")]
+    return pytest.param(f"{backend} on cuda", marks=marks)
 
 
 TRITON = "triton" if INTERPRETED else on_gpu("triton")

@@ -22,6 +22,7 @@ from tests.scan.conformance import (
     run,
     truth,
     variant,
+    with_mamba_ssm,
 )
 
 
@@ -46,6 +47,7 @@ def test_gradient_of_one_output_alone(backend, output):
 
 
 @pytest.mark.gpu
+@with_mamba_ssm
 def test_mamba_ssm_s_kernel_on_a_gpu():
     p = variant("gate, bias, softplus", length=STEPS)
     del p["initial_state"]
