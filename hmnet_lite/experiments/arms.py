@@ -28,6 +28,8 @@ class Arm:
         folds: whose classes are novel.
         episodes: how many training episodes are drawn; their scenes are paired anew for ever.
         after: the arm whose network of the same fold and seed it goes on from; None: from scratch.
+        hide: in which episodes the shortcuts are hidden, as `hmnet_lite.training.hiding`; None: in
+            none.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Arm:
     folds: tuple[int, ...] = (0,)
     episodes: int = EPISODES
     after: str | None = None
+    hide: str | None = None
 
 
 ALONE = TrainConfig(steps=2000)  # the support by the state alone settles earlier
@@ -74,6 +77,8 @@ def _arms() -> dict[str, Arm]:
         rival = replace(late, mixer=mixer)
         arms.append(Arm(f"shortcuts-{mixer}", rival, ALONE, FEWER))
         arms.append(Arm(f"shortcuts-{mixer}-late", rival, ALONE, FEWER, after=f"state-{mixer}"))
+    for name, how in (("hidden-half", "half"), ("fading", "fading"), ("both-ways", "twice")):
+        arms.append(Arm(f"shortcuts-{name}", late, ALONE, FEWER, hide=how))
     twice = TrainConfig(steps=2 * ALONE.steps)
     arms.append(Arm("shortcuts-long", late, twice, FEWER))
     arms.append(Arm("shortcuts-base-long", replace(late, depth=0), twice, FEWER))

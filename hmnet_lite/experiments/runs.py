@@ -56,8 +56,8 @@ def make(
     if not checkpoint.exists():
         recipes.train(
             run.arm.config, replace(run.arm.train, seed=run.seed), replace(TEST, fold=run.fold),
-            checkpoint, episodes=run.arm.episodes, begin=begun_from(run, checkpoints), resume=True,
-            progress=progress, after=run.arm.after,
+            checkpoint, episodes=run.arm.episodes, begin=begun_from(run, checkpoints),
+            hide=run.arm.hide, resume=True, progress=progress, after=run.arm.after,
         )  # fmt: skip
     return make_from(run, checkpoint, results, progress=progress)
 
@@ -172,6 +172,7 @@ def _differences(run: Run, facts: dict[str, Any], config: Any) -> list[str]:
                 "fold": run.fold,
                 "seed": run.seed,
                 "after": run.arm.after,
+                "hide": run.arm.hide,
             },
             facts,
         ),

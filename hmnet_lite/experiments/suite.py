@@ -86,6 +86,19 @@ EXPERIMENTS: dict[str, Experiment] = {
             "SRM + QIM",
         ),
         Experiment(
+            "made-to-count",
+            "Does hiding the shortcuts in training make the state count, and does it pay?",
+            "Hidden in half of the episodes, the state is learned for those and unheard in the "
+            "others, as in a brief trial before; learned from both ways, likewise. Hidden less "
+            "and less, it is listened to by some points, as after the state first. None scores "
+            "more than with the shortcuts always there; hiding costs a point or two.",
+            {"shortcuts always there": "shortcuts-both",
+             "hidden in half of the episodes": "shortcuts-hidden-half",
+             "hidden less and less": "shortcuts-fading",
+             "each episode both ways": "shortcuts-both-ways"},
+            "shortcuts always there",
+        ),
+        Experiment(
             "equal-steps",
             "Does learning the state first cost accuracy, when all have had as many steps?",
             "A point or two: half of the steps were spent without the shortcuts. Leaving Mamba "

@@ -42,12 +42,16 @@ class CachedEpisode:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Several cached episodes, stacked, float32."""
+    """Several cached episodes, stacked, float32.
+
+    `hidden` (batch,) bool: those whose shortcuts are not shown; None: all are.
+    """
 
     query: Features
     support: Tensor  # (batch, K, channels, h, w)
     support_masks: Tensor  # (batch, K, H, W) uint8
     query_masks: Tensor  # (batch, H, W) uint8
+    hidden: Tensor | None = None
 
 
 class CachedFeatures(Sequence):

@@ -149,6 +149,7 @@ class HMNet(nn.Module):
         support: Tensor,
         masks: Tensor,
         mixer_support: tuple[Tensor, Tensor] | None = None,
+        hidden: Tensor | None = None,
     ) -> Tensor:
         """The trained part, on features (which training caches).
 
@@ -159,6 +160,8 @@ class HMNet(nn.Module):
             mixer_support: another (support, masks) for the mixer alone: what changes is what the
                 network hears through its state. Prototype and priors stay those of `support`.
                 Masks of zeros show the mixer no support at all.
+            hidden: (batch,) bool: episodes whose prototype and prior nobody is shown, as in
+                `hmnet_lite.training.hiding`; None: none are.
 
         Returns:
             logits (batch, 2, 2h, 2w) at stride 8.
@@ -172,12 +175,16 @@ class HMNet(nn.Module):
             prior = evidence_maps(queries, supports, shares, known)  # (b, 28, h, w)
         dtype = query.fine.dtype
         evidence = self.evidence_norm(prior.to(dtype))
+        if hidden is not None:
+            evidence = evidence.masked_fill(hidden[:, None, None, None], 0)
         nothing = torch.zeros_like(evidence)
 
         q = self.reduce_query(torch.cat(queries, dim=1).to(dtype))  # (b, dim, h, w)
         shown = self._reduce(supports)  # (b, k, dim, h, w)
         prototype = masked_mean(shown, shares.to(shown.dtype)).mean(1)  # (b, dim)
         told = prototype if self.config.prototype else torch.zeros_like(prototype)
+        if hidden is not None:
+            told = told.masked_fill(hidden[:, None], 0)
         hint = evidence if self.config.prior == "both" else nothing
         q = self.merge_query(torch.cat([q, _spread(told, q), hint], dim=1))
 

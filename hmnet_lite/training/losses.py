@@ -57,7 +57,8 @@ def episode_loss(model: nn.Module, batch: Any) -> tuple[Tensor, dict[str, Tensor
     This is the protocol between `Trainer` and any model: (model, batch) → (loss, a scalar; numbers
     to log).
     """
-    logits = model.segment(batch.query, batch.support, batch.support_masks)
+    hidden = {} if batch.hidden is None else {"hidden": batch.hidden}  # not every model hides
+    logits = model.segment(batch.query, batch.support, batch.support_masks, **hidden)
     return segmentation_loss(logits, batch.query_masks), {
         "iou": batch_iou(logits, batch.query_masks)
     }

@@ -24,6 +24,7 @@ from hmnet_lite.models.features import CachedFeatures
 from hmnet_lite.models.lite import HMNet, HMNetConfig
 from hmnet_lite.training.checkpoint import load_checkpoint, save_checkpoint
 from hmnet_lite.training.config import TrainConfig
+from hmnet_lite.training.hiding import Hiding
 from hmnet_lite.training.metric import fit_metric
 from hmnet_lite.training.outputs import check_output, device_of_process
 from hmnet_lite.training.sources import ScenePairs, Shuffled, Source
@@ -43,6 +44,7 @@ def train(
     root: str | os.PathLike[str] | None = None,
     source: Source | None = None,
     begin: str | os.PathLike[str] | None = None,
+    hide: str | None = None,
     resume: bool = False,
     progress: bool = True,
     on_step: Callable[[Step], object] | Sequence[Callable[[Step], object]] = (),
@@ -60,6 +62,8 @@ def train(
         root: folder of a photo data set.
         source: what to learn from, where it is there already (several runs may share it).
         begin: a checkpoint to begin from instead of random weights; a config of the same shapes.
+        hide: whose shortcuts are hidden, see `hmnet_lite.training.hiding`; None: nobody's. Needs a
+            budget of steps.
         resume: go on where a run with the same `out` stopped; start afresh where none did.
         progress: show bars.
         on_step, tensorboard: see `Trainer`.
@@ -70,12 +74,17 @@ def train(
 
     Raises:
         OSError: `out` cannot be written (found out before the work), or the disk is full.
+        ValueError: no such way to hide, or a budget of minutes for it.
         see also `Trainer.fit`.
     """
     out = check_output(out)
+    if hide is not None and not config.steps:
+        raise ValueError(f"hide={hide!r} needs a budget of steps; it is {config.minutes} minutes")
     source = source or training_source(protocol, episodes, root=root, progress=progress)
     model = build(network, config.seed)
     fit_metric(model, source)
+    if hide is not None:
+        source = Hiding(source, hide, config.steps * config.batch)
     if begin is not None:
         model.load_state_dict(load_checkpoint(begin).state_dict())
     trainer = Trainer(
@@ -94,6 +103,7 @@ def train(
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "episodes": episodes,
         "training": source.fingerprint,
+        "hide": hide,
         "train_config": config.to_dict(),
         "refused_steps": len(history.refused),
         "last_steps": {name: round(value, 4) for name, value in history.recent(200).items()},

@@ -1,7 +1,7 @@
 """The table of arms says one thing once: distinct networks, labels that lead to arms."""
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -11,7 +11,7 @@ from hmnet_lite.experiments.suite import EXPERIMENTS, find
 
 
 def test_no_network_is_trained_twice_under_two_names():
-    kinds = [repr((arm.config, arm.train, arm.episodes, arm.after)) for arm in ARMS.values()]
+    kinds = [repr(replace(arm, name="", seeds=(), folds=())) for arm in ARMS.values()]
     assert len(set(kinds)) == len(kinds)
     for name, arm in ARMS.items():
         assert arm.name == name and re.fullmatch(r"[a-z0-9-]+", name)

@@ -132,6 +132,20 @@ def test_an_arm_goes_on_from_another_arms_network(tmp_path, monkeypatch):
     assert runs.identify(after).arm.name == "late"
 
 
+@pytest.mark.slow
+def test_an_arm_that_hides_is_known_from_one_that_does_not(tmp_path, monkeypatch):
+    faded = replace(TINY, name="faded", hide="fading")
+    monkeypatch.setitem(ARMS, "faded", faded)
+    nets = tmp_path / "nets"
+    runs.make(Run(faded, 1, 0), results=tmp_path, checkpoints=nets, progress=False)
+    path = runs.checkpoint_of(Run(faded, 1, 0), nets)
+    assert runs.identify(path).arm.name == "faded"
+    with pytest.raises(ValueError, match=r"not tiny-fold1-seed0: its hide is 'fading', not None"):
+        runs.score(Run(TINY, 1, 0), path)
+    with pytest.raises(ValueError, match="hide='fading' needs a budget of steps; it is 1 minutes"):
+        runs.recipes.train(TINY.config, TrainConfig(minutes=1), TEST, path, hide="fading")
+
+
 def pairs(*networks):
     """The trained weights of two networks, by name."""
     ours, theirs = (dict(network.named_parameters()) for network in networks)
