@@ -163,8 +163,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             "untied",
             "Of α's two meanings, how often to recap and how small to read, which matters?",
             "How small: a support read at half its side beats one at a quarter, however often. "
-            "(Of the last two, when each of the others had one seed: 64 patches gain a point "
-            "or two more, the whole support no more than half of it.)",
+            "Of the last two (when each of the others had one seed): 64 patches gain a point "
+            "or two more, the whole support no more than half of it.",
             {"4 patches, support ÷ 2": "state-both", "16 patches, support ÷ 4": "state-alpha-4",
              "16 patches, support ÷ 2": "state-recap-4-support-2",
              "4 patches, support ÷ 4": "state-recap-2-support-4",
