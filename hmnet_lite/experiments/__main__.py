@@ -3,6 +3,7 @@
 python -m hmnet_lite.experiments --list
 python -m hmnet_lite.experiments --only listening-state --workers 2
 python -m hmnet_lite.experiments --trained checkpoints/mine.safetensors
+python -m hmnet_lite.experiments --times --only state-both state-cross
 
 Stop it when you like: the same command goes on where it was.
 """
@@ -26,6 +27,9 @@ from hmnet_lite.experiments.arms import ARMS, Arm
 from hmnet_lite.experiments.results import FOLDER, Run, missing, path_of
 from hmnet_lite.experiments.runs import CHECKPOINTS, TEST, checkpoint_of, identify, make, make_from
 from hmnet_lite.experiments.suite import EXPERIMENTS, find
+from hmnet_lite.experiments.times import step_times
+from hmnet_lite.files import write_json
+from hmnet_lite.machine import made_on
 from hmnet_lite.models.features import CachedFeatures
 from hmnet_lite.training.recipes import training_source
 
@@ -37,6 +41,8 @@ def main(words: Sequence[str] | None = None) -> int:
         if asked.trained:
             return _score_trained(asked)
         arms = [arm for name in asked.only for arm in find(name)] or list(ARMS.values())
+        if asked.times:
+            return _time(arms, asked)
         if asked.list:
             print(listing(arms, asked.results))
             return 0
@@ -108,6 +114,17 @@ def _told(run: Run, result) -> bool:
         return True
 
 
+def _time(arms: Sequence[Arm], asked: argparse.Namespace) -> int:
+    source = training_source(replace(TEST, fold=arms[0].folds[0]), arms[0].episodes)
+    seconds = step_times(arms, source)
+    for name, taken in seconds.items():
+        print(f"{name}: {1000 * taken:.0f} ms, {taken / seconds[arms[0].name]:.2f} of the first")
+    facts = {"threads": torch.get_num_threads(), "made": made_on()}
+    written = write_json(asked.results / "step_times.json", {"seconds": seconds} | facts)
+    print(f"written: {written}")
+    return 0
+
+
 def _score_trained(asked: argparse.Namespace) -> int:
     for checkpoint in asked.trained:
         run = identify(checkpoint)
@@ -128,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", nargs="+", type=int, help="of these training seeds only")
     add("--workers", type=_at_least_one, default=1, metavar="N", help="runs at a time")
     add("--list", action="store_true", help="show the experiments, their arms and what is done")
+    add("--times", action="store_true", help="time a training step of each arm, side by side")
     add("--trained", nargs="+", type=Path, metavar="FILE",
         help="score networks that were trained elsewhere in the way of an arm")  # fmt: skip
     add("--results", type=Path, default=FOLDER, metavar="FOLDER", help="of the files of numbers")

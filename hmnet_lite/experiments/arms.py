@@ -63,6 +63,11 @@ STATE = HMNetConfig(
 )  # fmt: skip
 NETWORK = HMNetConfig()  # with both shortcuts, as the paper's
 CONTROLS = {"convolution": "convolution", "MLP": "mlp", "attention": "attention"}
+#: arm to the steps it makes while SRM + QIM makes its 2,000: figures/experiments/step_times.json
+EQUAL_TIME = {
+    "state-cross": 1510, "state-attention": 1730, "state-convolution": 1850, "state-mlp": 3040,
+    "shortcuts-base-long": 4240, "shortcuts-attention": 1690,
+}  # fmt: skip
 
 
 def _arms() -> dict[str, Arm]:
@@ -124,7 +129,11 @@ def _arms() -> dict[str, Arm]:
     state("srm-one-way", **recap_alone, directions=1)
     state("silent", start="silent")
     state("whole-support", zoom=False)
-    return {arm.name: arm for arm in arms}
+    named = {arm.name: arm for arm in arms}
+    for name, steps in EQUAL_TIME.items():
+        timed = f"{name}-timed"
+        named[timed] = replace(named[name], name=timed, train=TrainConfig(steps=steps), seeds=FEWER)
+    return named
 
 
 #: name to arm

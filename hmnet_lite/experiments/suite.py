@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, field
 
-from hmnet_lite.experiments.arms import ARMS, CONTROLS, MIXERS, SHORTCUTS, Arm
+from hmnet_lite.experiments.arms import ARMS, CONTROLS, EQUAL_TIME, MIXERS, SHORTCUTS, Arm
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,12 @@ def _shortcut_experiments() -> list[Experiment]:
         )
         for where, (told, _) in SHORTCUTS.items()
     ]
+
+
+def _timed(where: str, rivals: dict[str, str]) -> dict[str, str]:
+    """The arms of rivals that are given equal time, under labels that say their steps."""
+    arms = {label: f"{where}-{mixer}" for label, mixer in rivals.items()}
+    return {f"{label}, {EQUAL_TIME[arm]:,} steps": f"{arm}-timed" for label, arm in arms.items()}
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -140,6 +146,24 @@ EXPERIMENTS: dict[str, Experiment] = {
             {"Mamba": "state-both"}
             | {label: f"state-{name}" for label, name in CONTROLS.items()},
             "Mamba",
+        ),
+        Experiment(
+            "equal-time-state",
+            "At equal time instead of equal steps, which mixer carries most by the state alone?",
+            "Concatenation falls behind SRM + QIM by a point or two, for it makes fewer steps; "
+            "attention loses a point of its lead and keeps the rest; convolution and MLP stay "
+            "behind, MLP for all its steps.",
+            {"SRM + QIM, 2,000 steps": "state-both"}
+            | _timed("state", {"concatenation": "cross", **CONTROLS}),
+            "SRM + QIM, 2,000 steps",
+        ),
+        Experiment(
+            "equal-time-beside",
+            "At equal time, does a mixer pay beside both shortcuts?",
+            "No: without Mamba more than twice the steps fit, and they are worth a point.",
+            {"SRM + QIM, 2,000 steps": "shortcuts-both"}
+            | _timed("shortcuts", {"without Mamba": "base-long", "attention": "attention"}),
+            "SRM + QIM, 2,000 steps",
         ),
         Experiment(
             "fusion-state",

@@ -1,12 +1,13 @@
 """The table of arms says one thing once: distinct networks, labels that lead to arms."""
 
+import json
 import re
 from dataclasses import asdict, replace
 
 import pytest
 
-from hmnet_lite.experiments.arms import ARMS, MIXERS, SHORTCUTS
-from hmnet_lite.experiments.results import runs_of
+from hmnet_lite.experiments.arms import ALONE, ARMS, EQUAL_TIME, MIXERS, SHORTCUTS
+from hmnet_lite.experiments.results import FOLDER, runs_of
 from hmnet_lite.experiments.suite import EXPERIMENTS, find
 
 
@@ -28,13 +29,23 @@ def test_every_experiment_asks_foretells_and_compares_arms_that_exist():
         assert experiment.against in experiment.arms and len(experiment.arms) >= 3
         arms = [ARMS[name] for name in experiment.arms.values()]
         assert len({arm.name for arm in arms}) == len(arms)
-        assert len({arm.train for arm in arms}) == 1 or len({*map(in_all, arms)}) == 1, (
+        timed = experiment.name.startswith("equal-time")
+        assert timed or len({arm.train for arm in arms}) == 1 or len({*map(in_all, arms)}) == 1, (
             "at equal steps, or as many with those of the network gone on from"
         )
         if experiment.name.startswith(("listening", "table", "controls")):
             assert all(len(arm.seeds) >= 5 for arm in arms)
     shown = {name for experiment in EXPERIMENTS.values() for name in experiment.arms.values()}
     assert shown == set(ARMS), "an arm that no experiment shows"
+
+
+def test_equal_time_is_equal_by_the_steps_that_were_timed():
+    seconds = json.loads((FOLDER / "step_times.json").read_text())["seconds"]
+    for where in ("state", "shortcuts"):
+        steps = {arm: n for arm, n in EQUAL_TIME.items() if arm.startswith(where)}
+        for arm, n in steps.items():
+            took = n * seconds[arm] / (ALONE.steps * seconds[f"{where}-both"])
+            assert took == pytest.approx(1, abs=0.05), arm
 
 
 def test_shortcuts_and_mixers_are_crossed_and_nothing_else_differs():

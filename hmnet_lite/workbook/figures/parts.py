@@ -140,7 +140,7 @@ def save(figure: Figure | Axes, path: str | os.PathLike[str], *, max_bytes: int 
 def small(figure: Figure | Axes, *, max_bytes: int = 50_000) -> tuple[str, bytes]:
     """``figure`` for a notebook, in few bytes: a PNG of few colours, or a JPEG.
 
-    Drawings have few colours: 128 or 256 of them change no level of theirs by more than one or two
+    Drawings have few colours: 64 to 256 of them change no level of theirs by more than one or two
     in the mean (root mean square), and make a third of the bytes. Photographs do not; as JPEG they
     stay sharp. Of what is true to the figure the smallest is taken. If that is too large, coarser
     JPEGs are tried, and then fewer dots an inch, down to 60.
@@ -158,7 +158,9 @@ def small(figure: Figure | Axes, *, max_bytes: int = 50_000) -> tuple[str, bytes
         raw = io.BytesIO()
         figure.savefig(raw, format="png", dpi=dpi, facecolor="white")
         image = Image.open(raw).convert("RGB")
-        found = [("png", file) for file in map(partial(_fewer_colours, image), (128, 256)) if file]
+        found = [
+            ("png", file) for file in map(partial(_fewer_colours, image), (64, 128, 256)) if file
+        ]
         for quality in (85, 75, 60):
             file = io.BytesIO()
             sharp = 0 if quality > 60 else 2  # colours whole, or at half the side
