@@ -25,13 +25,20 @@ import torch
 from hmnet_lite.data.emoji.protocol import GAPS
 from hmnet_lite.experiments.arms import ARMS, Arm
 from hmnet_lite.experiments.results import FOLDER, Run, missing, path_of
-from hmnet_lite.experiments.runs import CHECKPOINTS, TEST, checkpoint_of, identify, make, make_from
+from hmnet_lite.experiments.runs import (
+    CHECKPOINTS,
+    TEST,
+    checkpoint_of,
+    identify,
+    make,
+    make_from,
+    source_of,
+)
 from hmnet_lite.experiments.suite import EXPERIMENTS, find
 from hmnet_lite.experiments.times import step_times
 from hmnet_lite.files import write_json
 from hmnet_lite.machine import made_on
 from hmnet_lite.models.features import CachedFeatures
-from hmnet_lite.training.recipes import training_source
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -96,8 +103,8 @@ def _make_all(todo: Sequence[Run], asked: argparse.Namespace) -> int:
 def _prepare(todo: Sequence[Run], checkpoints: Path) -> None:
     """Draw and encode once, here, what all workers then read from disk."""
     untrained = [run for run in todo if not checkpoint_of(run, checkpoints).exists()]
-    for fold, episodes in sorted({(run.fold, run.arm.episodes) for run in untrained}):
-        training_source(replace(TEST, fold=fold), episodes)
+    for run in {(run.fold, run.arm.episodes, run.arm.fixed): run for run in untrained}.values():
+        source_of(run)
         gc.collect()  # it is large
     for fold in sorted({run.fold for run in todo}):
         for gap in GAPS:
@@ -115,8 +122,7 @@ def _told(run: Run, result) -> bool:
 
 
 def _time(arms: Sequence[Arm], asked: argparse.Namespace) -> int:
-    source = training_source(replace(TEST, fold=arms[0].folds[0]), arms[0].episodes)
-    seconds = step_times(arms, source)
+    seconds = step_times(arms, source_of(Run(arms[0], arms[0].folds[0], 0)))
     for name, taken in seconds.items():
         print(f"{name}: {1000 * taken:.0f} ms, {taken / seconds[arms[0].name]:.2f} of the first")
     facts = {"threads": torch.get_num_threads(), "made": made_on()}

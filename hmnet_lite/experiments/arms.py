@@ -28,6 +28,7 @@ class Arm:
         folds: whose classes are novel.
         episodes: how many training episodes are drawn; their scenes are paired anew for ever.
         after: the arm whose network of the same fold and seed it goes on from; None: from scratch.
+        fixed: whether the episodes stay those that were drawn, round after round.
         hide: in which episodes the shortcuts are hidden, as `hmnet_lite.training.hiding`; None: in
             none.
     """
@@ -39,6 +40,7 @@ class Arm:
     folds: tuple[int, ...] = (0,)
     episodes: int = EPISODES
     after: str | None = None
+    fixed: bool = False
     hide: str | None = None
 
 
@@ -133,6 +135,9 @@ def _arms() -> dict[str, Arm]:
     for name, steps in EQUAL_TIME.items():
         timed = f"{name}-timed"
         named[timed] = replace(named[name], name=timed, train=TrainConfig(steps=steps), seeds=FEWER)
+    for name in ("shortcuts-both", "shortcuts-base-long-timed"):
+        few = f"fixed-{name.removeprefix('shortcuts-')}"
+        named[few] = replace(named[name], name=few, seeds=FEWER, episodes=1000, fixed=True)
     return named
 
 

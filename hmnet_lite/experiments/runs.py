@@ -17,6 +17,7 @@ from hmnet_lite.scoring.evaluate import evaluate
 from hmnet_lite.scoring.gaps import SHOWN, misled_predictor
 from hmnet_lite.scoring.predict import model_predictor
 from hmnet_lite.training import recipes, zoo
+from hmnet_lite.training.sources import Source
 
 #: how every run is tested; fold and gap are the run's
 TEST = Protocol(episodes=300, seed=321)
@@ -56,10 +57,19 @@ def make(
     if not checkpoint.exists():
         recipes.train(
             run.arm.config, replace(run.arm.train, seed=run.seed), replace(TEST, fold=run.fold),
-            checkpoint, episodes=run.arm.episodes, begin=begun_from(run, checkpoints),
-            hide=run.arm.hide, resume=True, progress=progress, after=run.arm.after,
+            checkpoint, episodes=run.arm.episodes, source=source_of(run, progress=progress),
+            begin=begun_from(run, checkpoints), hide=run.arm.hide, resume=True, progress=progress,
+            after=run.arm.after, fixed=run.arm.fixed,
         )  # fmt: skip
     return make_from(run, checkpoint, results, progress=progress)
+
+
+def source_of(run: Run, *, progress: bool = True) -> Source:
+    """What a run learns from: drawn and encoded once, kept on disk."""
+    protocol = replace(TEST, fold=run.fold)
+    return recipes.training_source(
+        protocol, run.arm.episodes, fixed=run.arm.fixed, progress=progress
+    )
 
 
 def begun_from(run: Run, checkpoints: str | os.PathLike[str] = CHECKPOINTS) -> Path | None:
@@ -173,8 +183,9 @@ def _differences(run: Run, facts: dict[str, Any], config: Any) -> list[str]:
                 "seed": run.seed,
                 "after": run.arm.after,
                 "hide": run.arm.hide,
+                "fixed": run.arm.fixed,
             },
-            facts,
+            {"fixed": False} | facts,  # of the networks that ship, none says
         ),
     ]
     return [

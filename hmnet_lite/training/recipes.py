@@ -127,15 +127,19 @@ def training_source(
     episodes: int = EPISODES,
     *,
     root: str | os.PathLike[str] | None = None,
+    fixed: bool = False,
     progress: bool = True,
 ) -> Source:
     """What HMNet-lite learns from under a protocol: encoded once, kept on disk.
 
-    Emoji's scenes are paired anew for ever; photographs stay the episodes that were drawn.
+    Emoji's scenes are paired anew for ever unless `fixed`; photographs stay the episodes that were
+    drawn.
     """
     if isinstance(protocol, PhotoProtocol):
         if root is None:
             raise ValueError(f"training on {protocol.dataset} needs root, the folder it is in")
         return Shuffled(CachedFeatures(protocol.training(episodes, root), progress=progress))
+    if fixed:
+        return Shuffled(CachedFeatures(protocol.training(episodes), progress=progress))
     bank = SceneBank(EmojiScenes(protocol.training(episodes)), progress=progress)
     return ScenePairs(bank, shots=protocol.shots)

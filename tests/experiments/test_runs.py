@@ -133,15 +133,23 @@ def test_an_arm_goes_on_from_another_arms_network(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_arm_that_hides_is_known_from_one_that_does_not(tmp_path, monkeypatch):
-    faded = replace(TINY, name="faded", hide="fading")
-    monkeypatch.setitem(ARMS, "faded", faded)
+@pytest.mark.parametrize(
+    ("learned", "told"),
+    [({"hide": "fading"}, "hide is 'fading', not None"), ({"fixed": True}, "fixed is True, not")],
+)
+def test_an_arm_that_learns_otherwise_is_known(tmp_path, monkeypatch, learned, told):
+    odd = replace(TINY, name="odd", **learned)
+    monkeypatch.setitem(ARMS, "odd", odd)
     nets = tmp_path / "nets"
-    runs.make(Run(faded, 1, 0), results=tmp_path, checkpoints=nets, progress=False)
-    path = runs.checkpoint_of(Run(faded, 1, 0), nets)
-    assert runs.identify(path).arm.name == "faded"
-    with pytest.raises(ValueError, match=r"not tiny-fold1-seed0: its hide is 'fading', not None"):
+    runs.make(Run(odd, 1, 0), results=tmp_path, checkpoints=nets, progress=False)
+    path = runs.checkpoint_of(Run(odd, 1, 0), nets)
+    assert runs.identify(path).arm.name == "odd"
+    with pytest.raises(ValueError, match=f"is not tiny-fold1-seed0: its {told}"):
         runs.score(Run(TINY, 1, 0), path)
+
+
+def test_hiding_needs_a_budget_of_steps(tmp_path):
+    path = tmp_path / "net.safetensors"
     with pytest.raises(ValueError, match="hide='fading' needs a budget of steps; it is 1 minutes"):
         runs.recipes.train(TINY.config, TrainConfig(minutes=1), TEST, path, hide="fading")
 
