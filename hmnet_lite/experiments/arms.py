@@ -123,7 +123,7 @@ def _arms() -> dict[str, Arm]:
     recap_alone = dict(srm="recap", qim="off")
     for kind in ("reset", "add"):
         state(f"srm-{kind}", **recap_alone, recap=kind)
-    for patches, support in ((4, 2), (2, 4), (8, 2), (4, 1)):
+    for patches, support in ((4, 2), (2, 4), (8, 2), (4, 1), (8, 1)):
         state(f"recap-{patches}-support-{support}", recap_ratio=patches, support_ratio=support)
     state("srm-generated", **recap_alone, generated=True)
     state("generated", generated=True)

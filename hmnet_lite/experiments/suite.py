@@ -201,13 +201,15 @@ EXPERIMENTS: dict[str, Experiment] = {
             "untied",
             "Of α's two meanings, how often to recap and how small to read, which matters?",
             "How small: a support read at half its side beats one at a quarter, however often. "
-            "Of the last two (when each of the others had one seed): 64 patches gain a point "
-            "or two more, the whole support no more than half of it.",
+            "Of the last three: 64 patches gain a point or two more, the whole support no more "
+            "than half of it (so when each of the others had one seed); both at once, two points "
+            "above either (when these had one).",
             {"4 patches, support ÷ 2": "state-both", "16 patches, support ÷ 4": "state-alpha-4",
              "16 patches, support ÷ 2": "state-recap-4-support-2",
              "4 patches, support ÷ 4": "state-recap-2-support-4",
              "64 patches, support ÷ 2": "state-recap-8-support-2",
-             "16 patches, support ÷ 1": "state-recap-4-support-1"},
+             "16 patches, support ÷ 1": "state-recap-4-support-1",
+             "64 patches, support ÷ 1": "state-recap-8-support-1"},
             "4 patches, support ÷ 2",
         ),
         Experiment(
