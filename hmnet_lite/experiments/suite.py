@@ -192,7 +192,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment(
             "alpha",
             "What does the recap ratio α do, where the state is the only way?",
-            "2 or 4 is best: 1 reads the support once, 8 reads a support of two pixels a side.",
+            "2 or 4 is best: 1 reads the support once, 8 reads a support of two pixels a side. "
+            "(Otherwise, when the question below had its first runs and 1 and 8 had none: all "
+            "alike, for α × α patches that each read 16/α × 16/α pixels read 256, whatever α is.) "
+            "So one of the two is wrong.",
             {"α = 1": "state-alpha-1", "α = 2": "state-both", "α = 4": "state-alpha-4",
              "α = 8": "state-alpha-8"},
             "α = 2",
