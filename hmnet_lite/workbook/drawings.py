@@ -250,9 +250,7 @@ def arms_against(numbers: Numbers) -> Figure:
     return experiments.differences(numbers)
 
 
-def along_the_scan(numbers: Numbers) -> Figure:
-    """What targets score by where they lie in the scan."""
-    return questions.along_the_scan(numbers)
+along_the_scan, support_read = questions.along_the_scan, questions.support_read
 
 
 def curves_and_scores(numbers: Numbers) -> Figure:

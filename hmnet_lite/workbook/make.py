@@ -130,6 +130,9 @@ FIGURES = {
     "along_the_scan": Recipe(
         "09_experiments", drawings.along_the_scan, numbers_of_questions.along_the_scan, long=True
     ),
+    "support_read": Recipe(
+        "09_experiments", drawings.support_read, numbers_of_questions.support_read
+    ),
     "curves_and_scores": Recipe(
         "09_experiments", drawings.curves_and_scores, numbers_of_questions.curves_and_scores
     ),

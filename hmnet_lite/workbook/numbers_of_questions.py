@@ -1,4 +1,4 @@
-"""The numbers of two of the eight questions' figures: position in the scan, curves and scores."""
+"""The numbers of figures of the eight questions: position, curves and scores, pixels read."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from hmnet_lite.experiments.arms import ARMS
 from hmnet_lite.experiments.position import ious, positions, slopes
 from hmnet_lite.experiments.results import gaps_of, load
+from hmnet_lite.experiments.runs import TEST
 from hmnet_lite.experiments.suite import EXPERIMENTS
 from hmnet_lite.workbook import measured
 from hmnet_lite.workbook.measured_forgetting import SHARE
 
 BINS = 4  # parts of the scan in which IoU is averaged
+SIDE = TEST.image_size // 16  # of the maps
 
 
 def along_the_scan() -> dict[str, Any]:
@@ -41,6 +44,29 @@ def along_the_scan() -> dict[str, Any]:
             }
             for i, (label, y) in enumerate(scores.items())
         }
+    return told
+
+
+def support_read() -> dict[str, Any]:
+    """Gap to [patches, support pixels that all patches read together, mIoU of every seed], by arm.
+
+    Of the arms with SRM + QIM by the state alone that differ in the recap alone; and of attention,
+    in which every pixel of the query looks at every pixel of the support.
+    """
+    results = load()
+    asked = {arm for name in ("alpha", "untied") for arm in EXPERIMENTS[name].arms.values()}
+    told: dict[str, Any] = {}
+    for gap in gaps_of(results):
+        told[gap] = []
+        for name in [*(name for name in ARMS if name in asked), "state-attention"]:
+            found = [miou for r in results.get(name, ()) if (miou := r.miou(gap)) is not None]
+            config = ARMS[name].config
+            patches = SIDE**2 if name == "state-attention" else config.recap_ratio**2
+            smaller = config.support_ratio or config.recap_ratio
+            pixels = SIDE**2 if name == "state-attention" else (SIDE // smaller) ** 2
+            if found:
+                label = "attention" if name == "state-attention" else _patches(patches)
+                told[gap].append([label, patches * pixels, found])
     return told
 
 
@@ -133,6 +159,10 @@ def _exchanges(members: list[np.ndarray], n: int):
 
 def _miou(results, arm: str, seed: int, gap: str) -> float:
     return next(r.miou(gap) for r in results[arm] if r.run.seed == seed)
+
+
+def _patches(count: int) -> str:
+    return "1 patch" if count == 1 else f"{count} patches"
 
 
 def _interval(values: np.ndarray) -> dict[str, float]:

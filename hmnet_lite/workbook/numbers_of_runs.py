@@ -27,24 +27,32 @@ GROUPS = {
     "shortcuts": ("both added", ""),
     "network": ("the network as in the paper", ""),
 }
+#: questions about who listens; of the others' arms, tables say it
+LISTENING = (
+    "listening-state", "controls-state", "fusion-state", "listening-prototype", "listening-prior",
+    "listening-shortcuts", "state-first", "state-first-rivals", "beside-rivals", "made-to-count",
+    "table-3", "controls",
+)  # fmt: skip
 #: questions whose answer is a difference of mIoU, by whether the support has another way
 ALONE = (
-    "listening-state", "controls-state", "fusion-state", "qim-state", "recap-kind", "alpha",
-    "untied", "directions", "size", "start", "generated",
+    "listening-state", "controls-state", "equal-time-state", "fusion-state", "qim-state",
+    "recap-kind", "alpha", "untied", "directions", "size", "start", "generated",
 )  # fmt: skip
 BESIDE = (
     "table-3", "controls", "listening-shortcuts", "listening-prior", "listening-prototype",
-    "state-first", "state-first-rivals", "beside-rivals", "equal-steps",
+    "state-first", "state-first-rivals", "beside-rivals", "made-to-count", "equal-steps",
+    "equal-time-beside", "equal-time-trap",
 )  # fmt: skip
 
 
 def who_is_listened_to() -> dict[str, Any]:
     """Gap to group to network to what its mixer was shown to the mIoU of every seed on fold 0."""
     results = load()
+    asked = {arm for name in LISTENING for arm in EXPERIMENTS[name].arms.values()}
     panels: dict[str, Any] = {}
     for gap in gaps_of(results):
         panels[gap] = {}
-        for name in ARMS:
+        for name in filter(asked.__contains__, ARMS):
             found = [r for r in results.get(name, ()) if r.run.fold == FOLD]
             shown = {
                 what: values
@@ -63,8 +71,13 @@ def by_the_state_alone() -> dict[str, Any]:
 
 
 def with_and_without() -> dict[str, Any]:
-    """Beside shortcuts: `_differences` of `BESIDE`."""
-    return _differences(BESIDE, load())
+    """Beside shortcuts: `_differences` of `BESIDE`.
+
+    Without the networks that have none: they are 10 to 20 points below, and the rest would be drawn
+    as one line.
+    """
+    beside = {arm: found for arm, found in load().items() if not arm.startswith("state-")}
+    return _differences(BESIDE, beside)
 
 
 def place_of(arm: str) -> tuple[str, str]:

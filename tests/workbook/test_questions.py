@@ -8,9 +8,10 @@ from scipy.stats import spearmanr
 
 from hmnet_lite import HMNet, HMNetConfig
 from hmnet_lite.models.backbones import Features
-from hmnet_lite.workbook.figures.questions import along_the_scan, more_supports
+from hmnet_lite.workbook.figures.questions import along_the_scan, more_supports, support_read
 from hmnet_lite.workbook.measured_tests import otherwise
 from hmnet_lite.workbook.numbers_of_questions import rank_correlation
+from hmnet_lite.workbook.numbers_of_questions import support_read as pixels_read
 
 
 def test_a_rank_correlation_is_spearmans_and_its_chance_that_of_exchanges():
@@ -73,3 +74,16 @@ def test_figures_show_what_they_are_given():
     figure = more_supports(given)
     for line in figure.axes[0].lines:  # both begin with one support
         assert line.get_ydata().tolist() == pytest.approx([55, 65])
+
+
+@pytest.mark.usefixtures("closed")
+def test_tied_every_alpha_reads_as_many_pixels_and_attention_all_for_each():
+    told = pixels_read()
+    for rows in told.values():
+        read = {(label, pixels): seeds for label, pixels, seeds in rows}
+        assert {pixels for label, pixels in read if label == "attention"} == {256 * 256}
+        tied = {("4 patches", 256), ("16 patches", 256)}  # α of 2 and 4
+        assert tied < set(read) and ("64 patches", 64 * 64) in read
+        assert all(0 < miou < 1 for seeds in read.values() for miou in seeds)
+    axes = support_read(told).axes
+    assert [ax.get_title() for ax in axes] == ["same", "sibling", "cross", "held-out"]

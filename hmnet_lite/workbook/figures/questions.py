@@ -1,4 +1,4 @@
-"""Figures of the eight questions: along the scan, curves against scores, several supports."""
+"""Figures of the eight questions: along the scan, pixels read, curves, several supports."""
 
 from __future__ import annotations
 
@@ -35,6 +35,33 @@ def along_the_scan(told: Mapping[str, Mapping[str, Any]]) -> Figure:
         ax.set(title=GAP_LABELS[gap], xticks=x, xlabel="quarter of the scan")
     axes[0][0].set(ylabel="mean IoU (%)", ylim=(0, None))
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure
+
+
+@plt.rc_context(STYLE)
+def support_read(told: Mapping[str, Any]) -> Figure:
+    """mIoU against the support pixels that a query reads, all its patches together; a gap a panel.
+
+    Args:
+        told: gap to [label, pixels, mIoU in [0, 1] of every seed]. Seeds are faint, means are bold.
+    """
+    figure, axes = plt.subplots(
+        1, len(told), figsize=(WIDTH, 3.0), layout="constrained", sharey=True, squeeze=False
+    )
+    labels = list(dict.fromkeys(label for rows in told.values() for label, *_ in rows))
+    shades, marks = colours(labels), dict(zip(labels, MARKERS, strict=False))
+    handles: dict[str, Any] = {}
+    for ax, (gap, rows) in zip(axes[0], told.items(), strict=True):
+        for label, pixels, seeds in rows:
+            look = {"color": shades[label], "marker": marks[label]}
+            y = 100 * np.asarray(seeds)
+            ax.scatter([pixels] * len(y), y, 14, alpha=0.35, linewidths=0, **look)
+            handles[label] = ax.scatter(pixels, y.mean(), 55, **look)
+        ax.set_xscale("log", base=4)
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+        ax.set(title=GAP_LABELS[gap], xlabel="support pixels read")
+    axes[0][0].set(ylabel="mIoU (%)")
+    figure.legend(handles.values(), handles, loc="outside upper center", ncols=len(handles))
     return figure
 
 
