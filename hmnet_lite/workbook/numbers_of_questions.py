@@ -9,7 +9,7 @@ import numpy as np
 
 from hmnet_lite.experiments.arms import ARMS
 from hmnet_lite.experiments.position import ious, positions, slopes
-from hmnet_lite.experiments.results import gaps_of, load
+from hmnet_lite.experiments.results import difference, gaps_of, load
 from hmnet_lite.experiments.runs import TEST
 from hmnet_lite.experiments.suite import EXPERIMENTS
 from hmnet_lite.workbook import measured
@@ -48,8 +48,9 @@ def along_the_scan() -> dict[str, Any]:
 
 
 def support_read() -> dict[str, Any]:
-    """Gap to [patches, support pixels that all patches read together, mIoU of every seed], by arm.
+    """Gap to [patches, support pixels that all patches read together, difference of every seed].
 
+    Differences are of mIoU in [-1, 1], minus α = 2 of the same seed: arms have not the same seeds.
     Of the arms with SRM + QIM by the state alone that differ in the recap alone; and of attention,
     in which every pixel of the query looks at every pixel of the support.
     """
@@ -59,14 +60,14 @@ def support_read() -> dict[str, Any]:
     for gap in gaps_of(results):
         told[gap] = []
         for name in [*(name for name in ARMS if name in asked), "state-attention"]:
-            found = [miou for r in results.get(name, ()) if (miou := r.miou(gap)) is not None]
+            found = difference(results.get(name, ()), results["state-both"], gap)
             config = ARMS[name].config
             patches = SIDE**2 if name == "state-attention" else config.recap_ratio**2
             smaller = config.support_ratio or config.recap_ratio
             pixels = SIDE**2 if name == "state-attention" else (SIDE // smaller) ** 2
             if found:
                 label = "attention" if name == "state-attention" else _patches(patches)
-                told[gap].append([label, patches * pixels, found])
+                told[gap].append([label, patches * pixels, list(found.each)])
     return told
 
 

@@ -40,10 +40,11 @@ def along_the_scan(told: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 @plt.rc_context(STYLE)
 def support_read(told: Mapping[str, Any]) -> Figure:
-    """mIoU against the support pixels that a query reads, all its patches together; a gap a panel.
+    """Gains against the support pixels that a query reads, all patches together; a gap a panel.
 
     Args:
-        told: gap to [label, pixels, mIoU in [0, 1] of every seed]. Seeds are faint, means are bold.
+        told: gap to [label, pixels, difference of mIoU in [-1, 1] of every seed]. Seeds are faint,
+            means are bold.
     """
     figure, axes = plt.subplots(
         1, len(told), figsize=(WIDTH, 3.0), layout="constrained", sharey=True, squeeze=False
@@ -60,7 +61,8 @@ def support_read(told: Mapping[str, Any]) -> Figure:
         ax.set_xscale("log", base=4)
         ax.xaxis.set_major_formatter("{x:,.0f}")
         ax.set(title=GAP_LABELS[gap], xlabel="support pixels read")
-    axes[0][0].set(ylabel="mIoU (%)")
+        ax.axhline(0, color="black", lw=1, zorder=0)
+    axes[0][0].set(ylabel="points of mIoU above α = 2")
     figure.legend(handles.values(), handles, loc="outside upper center", ncols=len(handles))
     return figure
 
