@@ -56,10 +56,11 @@ def support_read() -> dict[str, Any]:
     """
     results = load()
     asked = {arm for name in ("alpha", "untied") for arm in EXPERIMENTS[name].arms.values()}
+    recaps = sorted(asked, key=lambda name: (ARMS[name].config.recap_ratio, name))
     told: dict[str, Any] = {}
     for gap in gaps_of(results):
         told[gap] = []
-        for name in [*(name for name in ARMS if name in asked), "state-attention"]:
+        for name in [*recaps, "state-attention"]:
             found = difference(results.get(name, ()), results["state-both"], gap)
             config = ARMS[name].config
             patches = SIDE**2 if name == "state-attention" else config.recap_ratio**2
