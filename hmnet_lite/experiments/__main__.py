@@ -3,7 +3,7 @@
 python -m hmnet_lite.experiments --list
 python -m hmnet_lite.experiments --only listening-state --workers 2
 python -m hmnet_lite.experiments --trained checkpoints/mine.safetensors
-python -m hmnet_lite.experiments --times --only state-both state-cross
+python -m hmnet_lite.experiments --times
 
 Stop it when you like: the same command goes on where it was.
 """
@@ -35,7 +35,7 @@ from hmnet_lite.experiments.runs import (
     source_of,
 )
 from hmnet_lite.experiments.suite import EXPERIMENTS, find
-from hmnet_lite.experiments.times import step_times
+from hmnet_lite.experiments.times import KEPT, step_times
 from hmnet_lite.files import write_json
 from hmnet_lite.machine import made_on
 from hmnet_lite.models.features import CachedFeatures
@@ -49,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
             return _score_trained(asked)
         arms = [arm for name in asked.only for arm in find(name)] or list(ARMS.values())
         if asked.times:
-            return _time(arms, asked)
+            return _time(arms if asked.only else [ARMS[name] for name in KEPT], asked)
         if asked.list:
             print(listing(arms, asked.results))
             return 0
@@ -125,9 +125,9 @@ def _time(arms: Sequence[Arm], asked: argparse.Namespace) -> int:
     seconds = step_times(arms, source_of(Run(arms[0], arms[0].folds[0], 0)))
     for name, taken in seconds.items():
         print(f"{name}: {1000 * taken:.0f} ms, {taken / seconds[arms[0].name]:.2f} of the first")
-    facts = {"threads": torch.get_num_threads(), "made": made_on()}
-    written = write_json(asked.results / "step_times.json", {"seconds": seconds} | facts)
-    print(f"written: {written}")
+    if not asked.only:  # else the file would lose the others
+        facts = {"threads": torch.get_num_threads(), "made": made_on()}
+        print(write_json(asked.results / "step_times.json", {"seconds": seconds} | facts))
     return 0
 
 

@@ -10,10 +10,16 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hmnet_lite.experiments.arms import Arm
+from hmnet_lite.experiments.arms import EQUAL_TIME, Arm
 from hmnet_lite.training.recipes import build
 from hmnet_lite.training.sources import Source
 from hmnet_lite.training.trainer import Trainer
+
+#: the arms whose times are kept: those that share time, and whose time texts speak of
+KEPT = (
+    "state-both", "shortcuts-both", *EQUAL_TIME,
+    "state-recap-4-support-1", "state-recap-8-support-2", "state-recap-8-support-1",
+)  # fmt: skip
 
 
 def step_times(arms: Iterable[Arm], source: Source, *, steps: int = 40) -> dict[str, float]:

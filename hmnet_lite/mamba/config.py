@@ -29,7 +29,7 @@ class MixerConfig:
             side of the map may be shorter.
         support_ratio: how many times smaller SRM's recaps read the support, where it is not to be
             α; None: α, as the paper's. Ours, to ask which of the two it is that matters: both do,
-            and 1 (with an α of 4) was best where the state is the only way (notebook 09).
+            and 1 with an α of 4 gained where the state is the only way (notebook 09).
         recap: what a recap keeps of the state it meets: "affine", the P of the support it reads,
             as the paper's; "reset", nothing, so every patch begins at H_S; "add", all. The last
             two are ours, to ask what a recap does.

@@ -12,6 +12,7 @@ from hmnet_lite.experiments.position import ious, positions, slopes
 from hmnet_lite.experiments.results import difference, gaps_of, load
 from hmnet_lite.experiments.runs import TEST
 from hmnet_lite.experiments.suite import EXPERIMENTS
+from hmnet_lite.models.lite import HMNetConfig
 from hmnet_lite.workbook import measured
 from hmnet_lite.workbook.measured_forgetting import SHARE
 
@@ -62,13 +63,8 @@ def support_read() -> dict[str, Any]:
         told[gap] = []
         for name in [*recaps, "state-attention"]:
             found = difference(results.get(name, ()), results["state-both"], gap)
-            config = ARMS[name].config
-            patches = SIDE**2 if name == "state-attention" else config.recap_ratio**2
-            smaller = config.support_ratio or config.recap_ratio
-            pixels = SIDE**2 if name == "state-attention" else (SIDE // smaller) ** 2
             if found:
-                label = "attention" if name == "state-attention" else _patches(patches)
-                told[gap].append([label, patches * pixels, list(found.each)])
+                told[gap].append([*_reads(ARMS[name].config), list(found.each)])
     return told
 
 
@@ -163,8 +159,13 @@ def _miou(results, arm: str, seed: int, gap: str) -> float:
     return next(r.miou(gap) for r in results[arm] if r.run.seed == seed)
 
 
-def _patches(count: int) -> str:
-    return "1 patch" if count == 1 else f"{count} patches"
+def _reads(config: HMNetConfig) -> tuple[str, int]:
+    """Who reads, and how many pixels of the support together."""
+    if config.mixer == "attention":
+        return "attention", SIDE**4
+    patches = config.recap_ratio**2
+    side = SIDE // (config.support_ratio or config.recap_ratio)
+    return "1 patch" if patches == 1 else f"{patches} patches", patches * side**2
 
 
 def _interval(values: np.ndarray) -> dict[str, float]:

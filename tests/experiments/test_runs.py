@@ -148,6 +148,18 @@ def test_an_arm_that_learns_otherwise_is_known(tmp_path, monkeypatch, learned, t
         runs.score(Run(TINY, 1, 0), path)
 
 
+@pytest.mark.slow
+def test_steps_are_timed_side_by_side_and_only_all_of_them_are_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "KEPT", ("tiny", "bare"))
+    kept = tmp_path / "step_times.json"
+    assert command.main(["--times", "--only", "bare", "--results", str(tmp_path)]) == 0
+    assert "bare: " in capsys.readouterr().out and not kept.exists()
+    assert command.main(["--times", "--results", str(tmp_path)]) == 0
+    found = json.loads(kept.read_text())
+    assert list(found["seconds"]) == ["tiny", "bare"] and found["threads"] >= 1
+    assert min(found["seconds"].values()) > 0
+
+
 def test_hiding_needs_a_budget_of_steps(tmp_path):
     path = tmp_path / "net.safetensors"
     with pytest.raises(ValueError, match="hide='fading' needs a budget of steps; it is 1 minutes"):
