@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from functools import partial
@@ -28,11 +28,14 @@ from hmnet_lite.experiments.results import FOLDER, Run, missing, path_of
 from hmnet_lite.experiments.runs import (
     CHECKPOINTS,
     TEST,
+    before_of,
     checkpoint_of,
+    found,
     identify,
     make,
     make_from,
     source_of,
+    trained,
 )
 from hmnet_lite.experiments.suite import EXPERIMENTS, find
 from hmnet_lite.experiments.times import KEPT, step_times
@@ -81,23 +84,30 @@ def listing(arms: Sequence[Arm], results: Path) -> str:
 
 
 def _make_all(todo: Sequence[Run], asked: argparse.Namespace) -> int:
+    """Make runs; those that go on from others' networks after those, which are trained if need be.
+
+    Their results may be there and the networks not: results are kept in git, networks are not.
+    """
     print(f"{len(todo)} runs to make" + (f", {asked.workers} at a time" if todo else ""))
     _prepare(todo, asked.checkpoints)
-    work = partial(make, results=asked.results, checkpoints=asked.checkpoints)
-    failed = 0
-    if asked.workers == 1:
-        for run in todo:
-            failed += _told(run, partial(work, run))
-        return int(failed > 0)
-    threads = max(1, torch.get_num_threads() // asked.workers)
-    pool = ProcessPoolExecutor(
-        asked.workers, get_context("spawn"), torch.set_num_threads, (threads,)
-    )
+    one = partial(make, results=asked.results, checkpoints=asked.checkpoints)
+    late = [run for run in todo if run.arm.after]
+    failed = _each(one, [run for run in todo if not run.arm.after], asked.workers)
+    before = dict.fromkeys(before_of(run) for run in late)
+    lost = [run for run in before if not found(run, asked.checkpoints)]
+    failed += _each(partial(trained, checkpoints=asked.checkpoints), lost, asked.workers)
+    return int(failed + _each(one, late, asked.workers) > 0)
+
+
+def _each(work: Callable[..., Path], runs: Sequence[Run], workers: int) -> int:
+    """Do it for every run, several at a time, and say how each ended; how many failed."""
+    if workers == 1:
+        return sum(_told(run, partial(work, run)) for run in runs)
+    threads = max(1, torch.get_num_threads() // workers)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (threads,))
     with pool:
-        futures = {pool.submit(work, run, progress=False): run for run in todo}
-        for done in as_completed(futures):
-            failed += _told(futures[done], done.result)
-    return int(failed > 0)
+        futures = {pool.submit(work, run, progress=False): run for run in runs}
+        return sum(_told(futures[done], done.result) for done in as_completed(futures))
 
 
 def _prepare(todo: Sequence[Run], checkpoints: Path) -> None:

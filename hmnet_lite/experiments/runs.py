@@ -53,15 +53,29 @@ def make(
     target = path_of(run, results)
     if target.exists():
         return target
+    return make_from(run, trained(run, checkpoints, progress=progress), results, progress=progress)
+
+
+def trained(
+    run: Run, checkpoints: str | os.PathLike[str] = CHECKPOINTS, *, progress: bool = True
+) -> Path:
+    """The network of a run: it lies there, or it is trained, after the one that it goes on from.
+
+    Raises:
+        OSError, ValueError: as `hmnet_lite.training.recipes.train`.
+    """
     checkpoint = checkpoint_of(run, checkpoints)
-    if not checkpoint.exists():
-        recipes.train(
-            run.arm.config, replace(run.arm.train, seed=run.seed), replace(TEST, fold=run.fold),
-            checkpoint, episodes=run.arm.episodes, source=source_of(run, progress=progress),
-            begin=begun_from(run, checkpoints), hide=run.arm.hide, resume=True, progress=progress,
-            after=run.arm.after, fixed=run.arm.fixed,
-        )  # fmt: skip
-    return make_from(run, checkpoint, results, progress=progress)
+    if checkpoint.exists():
+        return checkpoint
+    begin = None
+    if before := before_of(run):
+        begin = found(before, checkpoints) or trained(before, checkpoints, progress=progress)
+    return recipes.train(
+        run.arm.config, replace(run.arm.train, seed=run.seed), replace(TEST, fold=run.fold),
+        checkpoint, episodes=run.arm.episodes, source=source_of(run, progress=progress),
+        begin=begin, hide=run.arm.hide, resume=True, progress=progress,
+        after=run.arm.after, fixed=run.arm.fixed,
+    )  # fmt: skip
 
 
 def source_of(run: Run, *, progress: bool = True) -> Source:
@@ -72,24 +86,17 @@ def source_of(run: Run, *, progress: bool = True) -> Source:
     )
 
 
-def begun_from(run: Run, checkpoints: str | os.PathLike[str] = CHECKPOINTS) -> Path | None:
-    """The network that a run goes on from, trained here or shipped; None: it begins from scratch.
+def before_of(run: Run) -> Run | None:
+    """The run whose network it goes on from; None: it begins from scratch."""
+    return None if run.arm.after is None else replace(run, arm=ARMS[run.arm.after])
 
-    Raises:
-        FileNotFoundError: it is to be trained first; the command is named.
-    """
-    if run.arm.after is None:
-        return None
-    before = replace(run, arm=ARMS[run.arm.after])
-    path, shipped = checkpoint_of(before, checkpoints), f"hmnet-{before.name}"
+
+def found(run: Run, checkpoints: str | os.PathLike[str] = CHECKPOINTS) -> Path | None:
+    """A run's network, trained here or shipped; None: it is to be trained."""
+    path, shipped = checkpoint_of(run, checkpoints), f"hmnet-{run.name}"
     if path.exists():
         return path
-    if shipped in zoo.names():
-        return zoo.find(shipped)
-    raise FileNotFoundError(
-        f"{run} goes on from {before}, which is not at {path}; train it first: python -m "
-        f"hmnet_lite.experiments --only {before.arm.name} --seeds {run.seed}"
-    )
+    return zoo.find(shipped) if shipped in zoo.names() else None
 
 
 def make_from(

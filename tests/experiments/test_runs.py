@@ -1,6 +1,7 @@
 """A run is trained, scored and written once; its file says again what was scored."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -122,14 +123,28 @@ def test_an_arm_goes_on_from_another_arms_network(tmp_path, monkeypatch):
     late = replace(TINY, name="late", train=still, after="tiny")
     monkeypatch.setitem(ARMS, "late", late)
     where = dict(results=tmp_path / "found", checkpoints=tmp_path / "nets", progress=False)
-    with pytest.raises(FileNotFoundError, match=r"goes on from tiny-fold1-seed0.*--only tiny"):
-        runs.make(Run(late, 1, 0), **where)
     before = trained(tmp_path / "nets" / "tiny-fold1-seed0.safetensors")
     runs.make(Run(late, 1, 0), **where)
     after = runs.checkpoint_of(Run(late, 1, 0), tmp_path / "nets")
     for name, ours, theirs in pairs(load_checkpoint(after), load_checkpoint(before)):
         torch.testing.assert_close(ours, theirs, msg=name, rtol=0, atol=1e-6)
     assert runs.identify(after).arm.name == "late"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_network_that_is_gone_is_trained_again(tmp_path, monkeypatch, capsys, workers):
+    """Results are kept in git, networks are not: a fresh clone has the one without the other."""
+    monkeypatch.setitem(ARMS, "late", replace(TINY, name="late", after="tiny", seeds=(0,)))
+    monkeypatch.setattr(command, "ProcessPoolExecutor", in_threads)  # where ARMS is ours, too
+    nets, kept = tmp_path / "nets", tmp_path / "found"
+    before = runs.make_from(Run(TINY, 1, 0), trained(tmp_path / "tiny.safetensors"), kept)
+    first = before.read_bytes()
+    asked = ["--only", "tiny", "late", "--seeds", "0", "--workers", workers]
+    assert command.main([*asked, "--results", str(kept), "--checkpoints", str(nets)]) == 0
+    assert "1 runs to make" in capsys.readouterr().out
+    assert (kept / "late-fold1-seed0.json").exists() and before.read_bytes() == first
+    assert runs.identify(nets / "tiny-fold1-seed0.safetensors") == Run(TINY, 1, 0)
 
 
 @pytest.mark.slow
@@ -164,6 +179,10 @@ def test_hiding_needs_a_budget_of_steps(tmp_path):
     path = tmp_path / "net.safetensors"
     with pytest.raises(ValueError, match="hide='fading' needs a budget of steps; it is 1 minutes"):
         runs.recipes.train(TINY.config, TrainConfig(minutes=1), TEST, path, hide="fading")
+
+
+def in_threads(workers, context, initialise, values):
+    return ThreadPoolExecutor(workers)
 
 
 def pairs(*networks):
