@@ -8,7 +8,8 @@ from typing import Any
 from hmnet_lite.data.emoji.referring.dataset import SPLITS, EmojiReferring
 from hmnet_lite.files import write_json
 from hmnet_lite.machine import made_on
-from hmnet_lite.scoring.referring import PRECISIONS, RELATIONAL, ReferringScores, pack, score_model
+from hmnet_lite.scoring.packing import pack
+from hmnet_lite.scoring.referring import PRECISIONS, RELATIONAL, ReferringScores, score_model
 from hmnet_lite.training import zoo
 
 SCENES, SEED = 200, 321  # of each split
@@ -37,7 +38,7 @@ def evaluate_on_sentences(
         data = EmojiReferring(facts["fold"], split, seed=seed, length=scenes)
         scores = score_model(model, data)
         splits[split] = {name: _scores(each) for name, each in scores.items()}
-        splits[split] |= {"fingerprint": data.fingerprint, "counts": pack(scores["model"])}
+        splits[split] |= {"fingerprint": data.fingerprint, "counts": pack(scores["model"].rows)}
     report = {
         "dataset": "emoji-ref", "fold": facts["fold"], "seed": seed, "scenes": scenes,
         "network": path.stem, "training": facts, "splits": splits,

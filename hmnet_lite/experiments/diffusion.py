@@ -24,10 +24,10 @@ import torch
 from torch import nn
 
 from hmnet_lite.data.emoji.protocol import Protocol
-from hmnet_lite.experiments.results import pack
 from hmnet_lite.files import write_json
 from hmnet_lite.machine import commit, made_on
 from hmnet_lite.scoring.latents import LatentEpisodes, score_latents
+from hmnet_lite.scoring.packing import pack_scores
 from hmnet_lite.training.checkpoint import load_checkpoint, read_facts
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.diffusion import train_diffusion
@@ -114,7 +114,7 @@ def make(name: str, seed: int, begin: Path, results: Path, checkpoints: Path) ->
     for gap in GAPS:
         protocol = Protocol(**TEST.to_dict() | {"gap": gap})
         scores = score_latents(model, LatentEpisodes(protocol.build(), model))
-        gaps[gap] = {"miou": scores.miou, "counts": pack(scores)}
+        gaps[gap] = {"miou": scores.miou, "counts": pack_scores([scores])}
     numbers = {
         "arm": name, "group": arm.group, "seed": seed, "paper": arm.paper,
         "config": model.config.to_dict(), "protocol": TEST.to_dict(),

@@ -6,7 +6,6 @@ network's own support and for a wrong one at the mixer's input, so that differen
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import statistics
@@ -16,17 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hmnet_lite.data.emoji.protocol import GAPS
 from hmnet_lite.experiments.arms import ARMS, Arm
 from hmnet_lite.scoring.intervals import Difference, paired_difference
 from hmnet_lite.scoring.metrics import Scores
+from hmnet_lite.scoring.packing import unpack_scores
 
 FOLDER = Path(__file__).resolve().parents[2] / "figures" / "experiments"
 #: what the mixer was shown, as tables call it
 SHOWN = {"right": "right support", "wrong": "wrong class", "none": "no support"}
-_COLUMNS = ("class_id", "intersection", "union", "pixels")
 
 
 @dataclass(frozen=True)
@@ -98,11 +95,8 @@ def read(path: str | os.PathLike[str]) -> Result:
         facts = json.loads(Path(path).read_text(encoding="utf-8"))
         gaps = facts.pop("gaps")
         run = Run(ARMS[facts["arm"]], facts["fold"], facts["seed"])
-        scores = {
-            (gap, shown): unpack(counts)
-            for gap, found in gaps.items()
-            for shown, counts in found["counts"].items()
-        }
+        tests = [(gap, shown) for gap, found in gaps.items() for shown in found if shown != "none"]
+        scores = dict(zip(tests, unpack_scores(facts.pop("counts"), len(tests)), strict=True))
         none = {gap: found["none"] for gap, found in gaps.items() if "none" in found}
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise ValueError(
@@ -169,24 +163,3 @@ def gaps_of(results: Mapping[str, Iterable[Result]]) -> list[str]:
     """The gaps that were tested, from narrow to wide."""
     seen = {gap for each in results.values() for result in each for gap, _ in result.scores}
     return [gap for gap in GAPS if gap in seen]
-
-
-def pack(scores: Scores) -> str:
-    """Each episode's counts as one short line of text: a table of 32-bit numbers, compressed."""
-    columns = scores.counts_to_dict()
-    table = [np.array(columns[name].split(), dtype="<u4") for name in _COLUMNS]
-    table = np.concatenate([np.broadcast_to(column, table[0].shape) for column in table])
-    planes = table.view(np.uint8).reshape(-1, 4).T  # high bytes, mostly zero, beside each other
-    return base64.b85encode(zlib.compress(planes.tobytes(), 9)).decode()
-
-
-def unpack(text: str) -> Scores:
-    """Inverse of `pack`.
-
-    Raises:
-        ValueError, zlib.error: it is not what `pack` writes.
-    """
-    planes = np.frombuffer(zlib.decompress(base64.b85decode(text)), np.uint8).reshape(4, -1)
-    table = np.ascontiguousarray(planes.T).view("<u4").reshape(len(_COLUMNS), -1)
-    rows = (" ".join(map(str, column.tolist())) for column in table)
-    return Scores.from_counts(dict(zip(_COLUMNS, rows, strict=True)))

@@ -9,12 +9,13 @@ from typing import Any
 
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
 from hmnet_lite.experiments.arms import ARMS
-from hmnet_lite.experiments.results import FOLDER, Run, pack, path_of
+from hmnet_lite.experiments.results import FOLDER, Run, path_of
 from hmnet_lite.files import write_json
 from hmnet_lite.machine import commit, made_on
 from hmnet_lite.models.features import CachedFeatures
 from hmnet_lite.scoring.evaluate import evaluate
 from hmnet_lite.scoring.gaps import SHOWN, misled_predictor
+from hmnet_lite.scoring.packing import pack_scores
 from hmnet_lite.scoring.predict import model_predictor
 from hmnet_lite.training import recipes, zoo
 from hmnet_lite.training.sources import Source
@@ -119,8 +120,9 @@ def score(run: Run, checkpoint: str | os.PathLike[str], *, progress: bool = True
         progress: show bars.
 
     Returns:
-        what its file holds: who it is, how it was trained and tested, and for each gap the mIoU in
-        [0, 1] under what the mixer was shown and the packed counts of each episode.
+        what its file holds: who it is, how it was trained and tested, for each gap the mIoU in
+        [0, 1] under what the mixer was shown, and of all these but "none", in order, the packed
+        counts of each episode.
 
     Raises:
         ValueError: the checkpoint is of another run; the first field that differs is named.
@@ -131,15 +133,15 @@ def score(run: Run, checkpoint: str | os.PathLike[str], *, progress: bool = True
         raise ValueError(
             f"{checkpoint} is not {run}: {differ[0]}; move it away, and the run is trained again"
         )
-    gaps = {}
+    gaps, kept = {}, []
     for gap in GAPS:
         episodes = CachedFeatures(replace(TEST, fold=run.fold, gap=gap).build(), progress=progress)
         asked = {"right": model_predictor(network)}
         for shown in SHOWN if run.arm.config.depth else ():  # without a mixer nothing would change
             asked[shown] = misled_predictor(network, episodes, shown)
         scores = evaluate(asked, episodes, progress=progress)
-        kept = {shown: pack(found) for shown, found in scores.items() if shown != "none"}
-        gaps[gap] = {shown: found.miou for shown, found in scores.items()} | {"counts": kept}
+        gaps[gap] = {shown: found.miou for shown, found in scores.items()}
+        kept += [found for shown, found in scores.items() if shown != "none"]
     protocol = replace(TEST, fold=run.fold).to_dict()
     protocol.pop("gap")
     told = ("steps", "seconds", "trained_parameters", "episodes", "threads")
@@ -153,6 +155,7 @@ def score(run: Run, checkpoint: str | os.PathLike[str], *, progress: bool = True
         "protocol": protocol,
         "made": {**made_on(), "commit": commit()},
         "gaps": gaps,
+        "counts": pack_scores(kept),
     }
 
 

@@ -11,8 +11,6 @@ word, "name ignored" and "relation ignored" hear all others.
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,19 +82,6 @@ class ReferringScores:
         scores |= {f"P@{k}": self.precision(k) for k in PRECISIONS}
         rounded = {name: round(100 * value, 2) for name, value in scores.items()}
         return {"sentences": len(self.rows), **rounded}
-
-
-def pack(scores: ReferringScores) -> str:
-    """Each sentence's intersection and union as one short line of text."""
-    table = np.array(scores.rows, dtype="<u4").reshape(-1, 2)
-    planes = np.ascontiguousarray(table.T).view(np.uint8).reshape(-1, 4).T  # high bytes together
-    return base64.b85encode(zlib.compress(planes.tobytes(), 9)).decode()
-
-
-def unpack(text: str) -> np.ndarray:
-    """Inverse of `pack`: (sentences, 2) int64, intersections and unions."""
-    planes = np.frombuffer(zlib.decompress(base64.b85decode(text)), np.uint8).reshape(4, -1)
-    return np.ascontiguousarray(planes.T).view("<u4").reshape(2, -1).T.astype(np.int64)
 
 
 def evaluate_referring(

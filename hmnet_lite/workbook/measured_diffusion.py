@@ -19,13 +19,13 @@ from hmnet_lite.analysis.failures import KINDS, kind_of
 from hmnet_lite.analysis.overlap import certainty, episode_ious, failing_together, scores_of
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
 from hmnet_lite.experiments.diffusion import load
-from hmnet_lite.experiments.results import unpack
 from hmnet_lite.experiments.runs import TEST
 from hmnet_lite.machine import memory_timeline
 from hmnet_lite.models.features import CachedFeatures
 from hmnet_lite.scoring.intervals import paired_difference
 from hmnet_lite.scoring.latents import LatentEpisodes, LatentTest, light, masks_of
 from hmnet_lite.scoring.metrics import Scores
+from hmnet_lite.scoring.packing import unpack_scores
 from hmnet_lite.scoring.predict import segment_episode
 from hmnet_lite.training import zoo
 from hmnet_lite.workbook import measured
@@ -285,7 +285,7 @@ def diffews_arms() -> dict[str, Any]:
                 gap: {
                     "mIoU": [mine[seed]["gaps"][gap]["miou"] for seed in sorted(mine)],
                     "minus the first": difference_of(
-                        [[unpack(x[s]["gaps"][gap]["counts"]) for s in shared]
+                        [[unpack_scores(x[s]["gaps"][gap]["counts"], 1)[0] for s in shared]
                          for x in (mine, base)]
                     ),
                     "of each seed": [

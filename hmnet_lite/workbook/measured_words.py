@@ -11,7 +11,7 @@ from hmnet_lite.analysis.fusion_costs import FUSIONS, step_costs
 from hmnet_lite.experiments.results import gaps_of, load
 from hmnet_lite.files import write_json
 from hmnet_lite.scoring.intervals import paired_oiou
-from hmnet_lite.scoring.referring import unpack
+from hmnet_lite.scoring.packing import unpack
 from hmnet_lite.training.zoo import READER
 from hmnet_lite.workbook.figures.twister import SPLIT_LABELS
 
@@ -159,7 +159,7 @@ def _place(name: tuple[str, str]) -> tuple[int, int, str, int]:
 def _difference(pairs: list[tuple[Any, Any]], split: str) -> dict[str, Any] | None:
     """Of reports that all keep their sentences' counts; None where there is no such pair."""
     counts = [
-        [unpack(report["splits"][split]["counts"]) for report in pair]
+        [unpack(report["splits"][split]["counts"], (-1, 2)) for report in pair]
         for pair in pairs
         if all("counts" in report["splits"][split] for report in pair)
     ]

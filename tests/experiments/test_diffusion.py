@@ -6,8 +6,8 @@ import pytest
 
 from hmnet_lite.data.emoji.protocol import Protocol
 from hmnet_lite.experiments import diffusion
-from hmnet_lite.experiments.results import unpack
 from hmnet_lite.models.diffews.config import DiffewSConfig
+from hmnet_lite.scoring.packing import unpack_scores
 from hmnet_lite.training.config import TrainConfig
 from hmnet_lite.training.diffusion import train_diffusion
 
@@ -35,7 +35,7 @@ def test_an_arm_is_made_once_and_its_file_says_what_it_scored(prior, tmp_path, m
     assert told["training"]["steps"] == 2 and told["group"] == "interaction"
     assert set(told["gaps"]) == {"same", "cross"}
     for found in told["gaps"].values():
-        assert unpack(found["counts"]).miou == found["miou"]
+        assert unpack_scores(found["counts"], 1)[0].miou == found["miou"]
     written = path.stat().st_mtime_ns
     assert diffusion.main(words) == 0 and path.stat().st_mtime_ns == written
     assert list(diffusion.load(tmp_path / "r")) == ["kv"]
@@ -43,7 +43,7 @@ def test_an_arm_is_made_once_and_its_file_says_what_it_scored(prior, tmp_path, m
     monkeypatch.setattr(diffusion, "train_diffusion", None)  # (would be called for a training)
     assert diffusion.main(words) == 0
     again = json.loads(path.read_text())
-    assert len(unpack(again["gaps"]["same"]["counts"]).counts) == 4
+    assert unpack_scores(again["gaps"]["same"]["counts"], 1)[0].episodes == 4
     assert again["training"] == told["training"]
 
 

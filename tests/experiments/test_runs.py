@@ -4,7 +4,6 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,7 +13,6 @@ from hmnet_lite.experiments import __main__ as command
 from hmnet_lite.experiments import results, runs
 from hmnet_lite.experiments.arms import ARMS, Arm
 from hmnet_lite.experiments.results import Run
-from hmnet_lite.scoring.metrics import Scores
 from hmnet_lite.training.checkpoint import load_checkpoint, save_checkpoint
 from hmnet_lite.training.config import TrainConfig
 
@@ -77,15 +75,6 @@ def test_a_checkpoint_of_another_run_is_refused_and_finds_its_own(tmp_path):
     odd = trained(tmp_path / "odd.safetensors", episodes=9)
     with pytest.raises(ValueError, match=r"the run of no arm.*its episodes is 9, not 8"):
         runs.identify(odd)
-
-
-def test_counts_are_packed_without_loss():
-    scores, rng = Scores(), np.random.default_rng(0)
-    for class_id in (3, 3, 79):
-        truth = rng.integers(0, 2, (256, 256))
-        scores.update(rng.integers(0, 2, (256, 256)), truth, class_id)
-    scores.update(np.ones((256, 256), int), np.ones((256, 256), int), 79)  # 2¹⁶ pixels
-    assert np.array_equal(results.unpack(results.pack(scores)).counts, scores.counts)
 
 
 def test_the_command_lists_skips_and_tells(tmp_path, capsys):

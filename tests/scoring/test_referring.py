@@ -13,9 +13,7 @@ from hmnet_lite.scoring.referring import (
     FLOORS,
     ReferringScores,
     evaluate_referring,
-    pack,
     score_model,
-    unpack,
 )
 from hmnet_lite.scoring.segment import Answer
 
@@ -46,12 +44,6 @@ def test_nothing_to_find_and_nothing_found_is_right():
         _ = scores.oiou
     with pytest.raises(ValueError, match=r"a mask of \(1, 3\); expected \(1, 2\)"):
         scores.update(np.zeros((1, 3)), np.zeros((1, 2)), "name")
-
-
-def test_counts_of_sentences_are_one_line_and_come_back():
-    rows = [(0, 70_000), (3, 9), (65_536, 65_536)]
-    text = pack(ReferringScores(["name"] * 3, rows))
-    assert text.isascii() and "\n" not in text and unpack(text).tolist() == [list(r) for r in rows]
 
 
 def test_floors_hear_what_they_say():

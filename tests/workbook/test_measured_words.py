@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from hmnet_lite.scoring.referring import ReferringScores, pack
+from hmnet_lite.scoring.packing import pack
+from hmnet_lite.scoring.referring import ReferringScores
 from hmnet_lite.workbook import measured_words
 from hmnet_lite.workbook.figures.twister import SPLIT_LABELS
 
@@ -15,7 +16,7 @@ def report(gain: float, seed: int) -> dict:
     rng = np.random.default_rng(seed)
     rows = [(int(gain * size), int(size)) for size in rng.integers(100, 900, 40)]
     scores = ReferringScores(["name"] * 40, rows)
-    split = {"model": {"all": scores.to_dict()}, "counts": pack(scores)}
+    split = {"model": {"all": scores.to_dict()}, "counts": pack(rows)}
     facts = {"trained_parameters": 7, "steps": 2000}
     return {"splits": dict.fromkeys(SPLIT_LABELS, split), "training": facts}
 
