@@ -54,7 +54,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if asked.times:
             return _time(arms if asked.only else [ARMS[name] for name in KEPT], asked)
         if asked.list:
-            print(listing(arms, asked.results))
+            print(listing(asked.only or list(EXPERIMENTS), asked.results))
             return 0
         todo = missing(arms, asked.results)
         todo = [run for run in todo if asked.seeds is None or run.seed in asked.seeds]
@@ -67,12 +67,11 @@ def main(words: Sequence[str] | None = None) -> int:
         return 130
 
 
-def listing(arms: Sequence[Arm], results: Path) -> str:
-    """Experiments and their arms, with how many runs are done of how many."""
-    names = {arm.name for arm in arms}
+def listing(names: Sequence[str], results: Path) -> str:
+    """Experiments that are named or show a named arm: of each arm, how many runs are done."""
     lines = []
     for experiment in EXPERIMENTS.values():
-        if not names & set(experiment.arms.values()):
+        if not {experiment.name, *experiment.arms.values()} & set(names):
             continue
         lines.append(f"{experiment.name}: {experiment.question}")
         for label, name in experiment.arms.items():

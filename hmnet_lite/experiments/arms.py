@@ -84,6 +84,8 @@ def _arms() -> dict[str, Arm]:
         rival = replace(late, mixer=mixer)
         arms.append(Arm(f"shortcuts-{mixer}", rival, ALONE, FEWER))
         arms.append(Arm(f"shortcuts-{mixer}-late", rival, ALONE, FEWER, after=f"state-{mixer}"))
+    finer = replace(late, recap_ratio=4, support_ratio=1)
+    arms.append(Arm("shortcuts-finer-late", finer, ALONE, FEWER, after="state-recap-4-support-1"))
     for name, how in (("hidden-half", "half"), ("fading", "fading"), ("both-ways", "twice")):
         arms.append(Arm(f"shortcuts-{name}", late, ALONE, FEWER, hide=how))
     twice = TrainConfig(steps=2 * ALONE.steps)

@@ -78,11 +78,14 @@ EXPERIMENTS: dict[str, Experiment] = {
             "Barely: the twister is listened to more than SRM + QIM (15 points at cross), and "
             "scores within a point of it: the prior has said most of what either could add. With "
             "the shortcuts from the start it is not listened to. Attention (predicted when the "
-            "twister had run): as the twister, and a point or two behind at cross, too.",
+            "twister had run): as the twister, and a point or two behind at cross, too. The finer "
+            "recap (when all others had run): some points more of support use than SRM + QIM, and "
+            "a point better at same, where it leads by five alone; elsewhere nothing seen.",
             {"SRM + QIM, state first": "shortcuts-late",
              "twister, state first": "shortcuts-twister-late",
              "twister, shortcuts from the start": "shortcuts-twister",
-             "attention, state first": "shortcuts-attention-late"},
+             "attention, state first": "shortcuts-attention-late",
+             "finer recap, state first": "shortcuts-finer-late"},
             "SRM + QIM, state first",
         ),
         Experiment(

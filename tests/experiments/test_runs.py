@@ -90,7 +90,11 @@ def test_the_command_lists_skips_and_tells(tmp_path, capsys):
     assert command.main(["--only", "tny", *where]) == 2
     assert "Did you mean 'tiny'?" in capsys.readouterr().err
     assert command.main(["--only", "table-3", "--list", *where]) == 0
-    assert "network-srm-qim" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "table-3:" in listed and "network-srm-qim" in listed and "controls:" not in listed
+    assert command.main(["--only", "network-srm-qim", "--list", *where]) == 0
+    listed = capsys.readouterr().out
+    assert "table-3:" in listed and "controls:" in listed and "size:" not in listed
 
 
 @pytest.mark.slow
