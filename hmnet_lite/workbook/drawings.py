@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,12 @@ from PIL import Image
 
 from hmnet_lite.data import EmojiEpisodes
 from hmnet_lite.data.emoji.tiles import data_folder
-from hmnet_lite.experiments.runs import TEST
 from hmnet_lite.machine import Timeline
 from hmnet_lite.workbook.figures import (
     algorithms,
     attention,
     diffusion,
     experiments,
-    failures,
     maps,
     published,
     qim,
@@ -41,7 +38,6 @@ from hmnet_lite.workbook.figures import (
 )
 from hmnet_lite.workbook.figures.parts import DIRECTION_NAMES
 from hmnet_lite.workbook.figures.task import zoomed_support
-from hmnet_lite.workbook.measured_failures import unpacked
 
 Numbers = Mapping[str, Any]
 
@@ -295,23 +291,6 @@ def knocked_out(numbers: Numbers) -> Figure:
         }
         for gap in gaps
     })  # fmt: skip
-
-
-def failure_kinds(numbers: Numbers) -> Figure:
-    """How many answers are of which kind."""
-    return failures.kinds(numbers["counts"])
-
-
-def best_median_worst(numbers: Numbers) -> Figure:
-    """Of each gap the best answer, the one in the middle, and the worst."""
-    shown = numbers["shown"]
-    fold = numbers["from"]["fold"]
-    scenes = [replace(TEST, fold=fold, gap=x["gap"]).build()[x["index"]] for x in shown]
-    answers = [
-        unpacked(x["answer"], s.query_mask.shape) for x, s in zip(shown, scenes, strict=True)
-    ]
-    titles = [f"{x['gap']}, {x['rank']}\nIoU {100 * x['iou']:.0f} %" for x in shown]
-    return failures.gallery(scenes, answers, titles)
 
 
 def words_scores(numbers: Numbers) -> Figure:

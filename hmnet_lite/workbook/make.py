@@ -27,6 +27,7 @@ from hmnet_lite.files import write_bytes
 from hmnet_lite.machine import made_on
 from hmnet_lite.workbook import (
     drawings,
+    drawings_of_failures,
     measured,
     measured_diffusion,
     measured_failures,
@@ -144,12 +145,22 @@ FIGURES = {
         "09_experiments", drawings.knocked_out, measured_tests.knocked_out, long=True
     ),
     "failure_kinds": Recipe(
-        "09_experiments", drawings.failure_kinds, measured_failures.failure_kinds, long=True
+        "09_experiments", drawings_of_failures.kinds, measured_failures.failure_kinds, long=True
     ),
     "best_median_worst": Recipe(
-        "09_experiments",
-        drawings.best_median_worst,
+        "00_start_here",
+        drawings_of_failures.best_median_worst,
         measured_failures.best_median_worst,
+        150_000,
+        long=True,
+    ),
+    "failure_causes": Recipe(
+        "09_experiments", drawings_of_failures.causes, measured_failures.failure_causes, long=True
+    ),
+    "failures_gallery": Recipe(
+        "09_experiments",
+        drawings_of_failures.gallery,
+        measured_failures.failures_gallery,
         150_000,
         long=True,
     ),

@@ -11,10 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from hmnet_lite.analysis.failures import KINDS, kind_of
+from hmnet_lite.analysis.failures import (
+    CAUSES,
+    ENOUGH,
+    KINDS,
+    Circumstances,
+    circumstances,
+    kind_of,
+)
 from hmnet_lite.data.emoji.protocol import GAPS
 from hmnet_lite.experiments.runs import TEST
 from hmnet_lite.models.features import CachedFeatures
+from hmnet_lite.scoring.intervals import mean_interval
 from hmnet_lite.scoring.metrics import mask_iou
 from hmnet_lite.scoring.predict import model_predictor
 from hmnet_lite.workbook import measured
@@ -25,6 +33,7 @@ NETWORKS = {
     "without Mamba": "without-mamba-fold0",
     "SRM + QIM by the state alone": measured.state_network("both"),
 }
+REST = "none of these"  # causes
 RANKS = {"best": 1.0, "median": 0.5, "worst": 0.0}
 
 
@@ -44,21 +53,79 @@ def failure_kinds() -> dict[str, Any]:
 
 def best_median_worst(title: str = "HMNet-lite", gaps: tuple[str, ...] = ("same", "cross")) -> dict:
     """Of each gap the episodes whose IoU is highest, in the middle and lowest, with the answers."""
-    shown = []
-    for gap in gaps:
-        masks = answers(NETWORKS[title], gap)
-        ious = [
-            mask_iou(mask, episode.query_mask) or 0.0
-            for mask, episode in zip(masks, features(gap), strict=True)
-        ]
-        order = np.argsort(ious, kind="stable")
-        for rank, share in RANKS.items():
-            index = int(order[round(share * (len(order) - 1))])
-            shown.append(
-                {"gap": gap, "rank": rank, "index": index, "iou": ious[index],
-                 "answer": packed(masks[index])}
-            )  # fmt: skip
+    shown = [
+        {"gap": gap, "rank": rank} | _shown(title, gap, index)
+        for gap in gaps
+        for rank, index in _ranks(title, gap).items()
+    ]
     return {"from": came(NETWORKS[title]), "network": title, "shown": shown}
+
+
+def failure_causes(title: str = "HMNet-lite") -> dict[str, Any]:
+    """Gap to cause to how many answers fail where it is there and where not, and of how many."""
+    gaps, first = {}, {}
+    for gap in GAPS:
+        failed = np.array(ious(NETWORKS[title], gap)) < ENOUGH
+        causes = [each.causes for each in surroundings(gap)]
+        gaps[gap] = {}
+        for cause in CAUSES:
+            there = np.array([cause in found for found in causes])
+            sides = {"with": there, "without": ~there}
+            gaps[gap][cause] = {side: _share(failed, who) for side, who in sides.items()}
+        blamed = Counter((*causes[i], REST)[0] for i in np.flatnonzero(failed))
+        first[gap] = {cause: blamed[cause] for cause in (*CAUSES, REST)}
+    return {"from": came(NETWORKS[title]), "network": title, "gaps": gaps, "first": first}
+
+
+def _share(failed: np.ndarray, who: np.ndarray) -> dict[str, Any]:
+    low, high = mean_interval(np.where(who, failed, np.nan)[None])
+    return {"episodes": int(who.sum()), "failed": int(failed[who].sum()),
+            "low": float(low), "high": float(high)}  # fmt: skip
+
+
+def failures_gallery(title: str = "HMNet-lite", gap: str = "cross") -> dict[str, Any]:
+    """Best, median and worst episode, and a failure in the middle of those of each first cause."""
+    chosen = _ranks(title, gap)
+    found = ious(NETWORKS[title], gap)
+    causes = [(*each.causes, REST)[0] for each in surroundings(gap)]
+    for cause in (*CAUSES, REST):
+        failed = [i for i in np.argsort(found, kind="stable") if found[i] < ENOUGH]
+        those = [int(i) for i in failed if causes[i] == cause and i not in chosen.values()]
+        if those:
+            chosen[cause] = those[len(those) // 2]
+    shown = [{"title": what} | _shown(title, gap, index) for what, index in chosen.items()]
+    return {"from": came(NETWORKS[title]), "network": title, "gap": gap, "shown": shown}
+
+
+def _ranks(title: str, gap: str) -> dict[str, int]:
+    order = np.argsort(ious(NETWORKS[title], gap), kind="stable")
+    return {rank: int(order[round(share * (len(order) - 1))]) for rank, share in RANKS.items()}
+
+
+def _shown(title: str, gap: str, index: int) -> dict[str, Any]:
+    name = NETWORKS[title]
+    answer = packed(answers(name, gap)[index])
+    return {"index": index, "iou": ious(name, gap)[index], "answer": answer}
+
+
+def ious(name: str, gap: str) -> list[float]:
+    """IoU of every test episode."""
+    pairs = zip(answers(name, gap), features(gap), strict=True)
+    return [mask_iou(mask, episode.query_mask) or 0.0 for mask, episode in pairs]
+
+
+@lru_cache(maxsize=len(GAPS))
+def surroundings(gap: str) -> list[Circumstances]:
+    """What may make each test episode hard."""
+    cached = features(gap)
+    return [
+        circumstances(
+            episode.query.deep.float(), labels, episode.support[0].float(),
+            episode.support_masks[0], hidden,
+        )
+        for episode in cached
+        for labels, hidden in [cached.episodes.layout(episode.index)]
+    ]  # fmt: skip
 
 
 @lru_cache(maxsize=len(NETWORKS) * len(GAPS))

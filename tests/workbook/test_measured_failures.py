@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hmnet_lite.analysis.failures import Circumstances
 from hmnet_lite.workbook import measured_failures
 from hmnet_lite.workbook.make import plain
 
@@ -15,6 +16,10 @@ def small(monkeypatch):
     target = np.zeros((6, 6), np.uint8)
     target[0] = 1
     episode = SimpleNamespace(query_mask=target, query_objects=target)
+    beside = [
+        Circumstances(*x) for x in ((-1, 0, 1), (1, 0, 1), (1, 0.5, 0), (-1, 0, 0), (1, 0, 1))
+    ]
+    monkeypatch.setattr(measured_failures, "surroundings", lambda gap: beside)
     masks = [np.arange(6)[:, None] <= np.full(6, i) for i in (2, 0, 3, 1, 4)]
     monkeypatch.setattr(measured_failures, "features", lambda gap: [episode] * 5)
     monkeypatch.setattr(measured_failures, "answers", lambda name, gap: masks)
@@ -41,3 +46,24 @@ def test_kinds_are_counted():
     assert set(counts) == set(measured_failures.NETWORKS)
     kinds = counts["HMNet-lite"]["cross"]
     assert kinds["found"] == 2 and kinds["background"] == 3 and sum(kinds.values()) == 5
+
+
+def test_failures_are_counted_with_each_cause_and_without():
+    """IoUs are 1/3, 1, 1/4, 1/2 and 1/5; the third is hidden and small, the last has no cause."""
+    found = plain(measured_failures.failure_causes())
+    cross = found["gaps"]["cross"]
+    assert [cross["look-alike"][side]["failed"] for side in ("with", "without")] == [1, 2]
+    assert [cross["look-alike"][side]["episodes"] for side in ("with", "without")] == [2, 3]
+    assert [cross["small"][side]["failed"] for side in ("with", "without")] == [1, 2]
+    for sides in cross.values():
+        for x in sides.values():
+            assert 0 <= x["low"] <= x["failed"] / x["episodes"] <= x["high"] <= 1
+    blamed = {"look-alike": 1, "hidden": 1, "small": 0, "none of these": 1}
+    assert found["first"]["cross"] == blamed
+
+
+def test_the_gallery_has_no_episode_twice():
+    shown = plain(measured_failures.failures_gallery())["shown"]
+    assert [(x["title"], x["index"]) for x in shown] == [
+        ("best", 1), ("median", 0), ("worst", 4), ("hidden", 2)
+    ]  # fmt: skip

@@ -18,7 +18,7 @@ import numpy as np
 
 from hmnet_lite.data.emoji import render, tiles
 from hmnet_lite.data.emoji.protocol import FOLDS, GAPS, TRAINING_GAPS
-from hmnet_lite.data.emoji.scene import LabelledScene, Scene, Thing, compose
+from hmnet_lite.data.emoji.scene import LabelledScene, Scene, Thing, arrange, compose
 from hmnet_lite.data.episode import Episode
 from hmnet_lite.data.fields import integer, one_of, share
 from hmnet_lite.data.stream import Stream
@@ -167,6 +167,18 @@ class EmojiEpisodes:
             for i, thing in enumerate(scene.things)
         )
         return LabelledScene(image, labels, objects)
+
+    def layout(self, index: int, picture: int = 0) -> tuple[np.ndarray, float]:
+        """What lies where in one picture, numbered as in `scene`, without drawing it.
+
+        Returns:
+            its labels, as `LabelledScene.labels`, and the share of its target that others hide.
+        """
+        plan = self.plan(index)
+        scene = (plan.query, *plan.supports)[picture]
+        placed = arrange(scene, self._tiles, self.image_size)
+        whole = np.count_nonzero(render.solid(placed.sprites[len(scene.below)]))
+        return placed.labels, 1 - np.count_nonzero(placed.labels == 1) / whole
 
     @property
     def classes(self) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""Figures of failures: how many of which kind, and the best, the middle and the worst answer."""
+"""Figures of failures: how many of which kind, how often beside what, and answers to look at."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hmnet_lite.workbook.figures.palette import (
@@ -62,6 +63,46 @@ def kinds(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Figure:
     axes[0, 0].invert_yaxis()
     handles = [Patch(color=c, label=n) for c, n in zip(COLOURS, names, strict=False)]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(names))
+    return figure
+
+
+@plt.rc_context(STYLE)
+def causes(gaps: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]) -> Figure:
+    """Gaps: how often an answer fails where a cause is there, and where not.
+
+    Args:
+        gaps: gap to cause to "with" and "without" to episodes, failed (a number of them), and the
+            ends of the share's interval, low and high in [0, 1].
+    """
+    names = list(next(iter(gaps.values())))
+    figure, axes = plt.subplots(
+        1, len(gaps), figsize=(WIDTH, 1.3 + 0.45 * len(names)), sharex=True, sharey=True,
+        layout="constrained", squeeze=False,
+    )  # fmt: skip
+    looks = {"with": (-0.14, VERMILLION, "o"), "without": (0.14, BLUE, "s")}
+    for ax, (gap, found) in zip(axes[0], gaps.items(), strict=True):
+        for y, sides in enumerate(found.values()):
+            for side, (up, colour, mark) in looks.items():
+                x = sides[side]
+                if x["episodes"]:
+                    share = 100 * x["failed"] / x["episodes"]
+                    ax.plot([100 * x["low"], 100 * x["high"]], [y + up] * 2, color=colour)
+                    ax.plot(share, y + up, mark, color=colour)
+            count = sides["with"]["episodes"]
+            ax.text(101, y, f"{count}", va="center", ha="right", size="small", color="0.35")
+        ax.set(title=GAP_LABELS.get(gap, gap), xlabel="answers that fail (%)", xlim=(0, 103))
+        ax.set_yticks(range(len(names)), names)
+        ax.grid(visible=False, axis="y")
+        ax.tick_params(axis="y", length=0)
+    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
+    handles = [
+        Line2D([], [], color=colour, marker=mark, label=label)
+        for (_, colour, mark), label in zip(
+            looks.values(), ("where it is there (grey: in how many episodes)", "where not"),
+            strict=True,
+        )
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper center", ncols=2)
     return figure
 
 

@@ -87,6 +87,21 @@ def test_labels_are_the_topmost_solid_sprites(dials):
         assert (painted[256:512, 256:512] == placed.labels).all()
 
 
+@pytest.mark.parametrize("picture", [0, 1])
+def test_a_layout_is_the_scene_without_its_pixels(picture):
+    hidden = EmojiEpisodes(1, "test", gap="cross", distractors=6, occlusion=0.6)
+    alone = EmojiEpisodes(1, "test", gap="cross", distractors=0)
+    shares_hidden = []
+    for i in range(12):
+        labels, share = hidden.layout(i, picture)
+        assert np.array_equal(labels, hidden.scene(i, picture).labels)
+        scene = (hidden.plan(i).query, *hidden.plan(i).supports)[picture]
+        assert share == pytest.approx(1 - shares(scene, arrange(scene, drawings(scene), 256))[0])
+        assert alone.layout(i, picture)[1] == 0
+        shares_hidden.append(share)
+    assert max(shares_hidden) > 0
+
+
 def test_images_agree_with_their_masks():
     """White targets among black distractors on black: the mask is where it is white."""
     dataset = EmojiEpisodes(2, "test", gap="cross")

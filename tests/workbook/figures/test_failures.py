@@ -33,6 +33,19 @@ def test_more_kinds_than_colours_are_refused():
         figures.kinds({"net": {"same": dict.fromkeys("abcdef", 1)}})
 
 
+def test_causes_are_shares_with_and_without():
+    some = {"episodes": 4, "failed": 3, "low": 0.5, "high": 1.0}
+    few = {"episodes": 6, "failed": 0, "low": 0.0, "high": 0.0}
+    none = {"episodes": 0, "failed": 0, "low": float("nan"), "high": float("nan")}
+    gaps = {"cross": {"hidden": {"with": some, "without": few},
+                      "small": {"with": none, "without": few}}}  # fmt: skip
+    (ax,) = figures.causes(gaps).axes
+    marks = [line for line in ax.lines if line.get_marker() != "None"]
+    assert [line.get_xdata().tolist() for line in marks] == [[75.0], [0.0], [0.0]]
+    assert [text.get_text() for text in ax.texts] == ["4", "0"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["hidden", "small"]
+
+
 def test_gallery_shows_support_query_and_answer():
     picture = np.full((8, 8, 3), 200, np.uint8)
     mask = np.zeros((8, 8), np.uint8)
