@@ -57,7 +57,9 @@ def main(words: Sequence[str] | None = None) -> int:
             print(listing(asked.only or list(EXPERIMENTS), asked.results))
             return 0
         todo = missing(arms, asked.results)
-        todo = [run for run in todo if asked.seeds is None or run.seed in asked.seeds]
+        for name in ("seed", "fold"):
+            if (wanted := getattr(asked, f"{name}s")) is not None:
+                todo = [run for run in todo if getattr(run, name) in wanted]
         return _make_all(todo, asked)
     except (OSError, ValueError) as error:
         print(f"experiments: {error}", file=sys.stderr)
@@ -158,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--only", nargs="+", default=[], metavar="NAME", help="experiments or arms; all by default")
     add("--seeds", nargs="+", type=int, help="of these training seeds only")
+    add("--folds", nargs="+", type=int, help="of these folds only")
     add("--workers", type=_at_least_one, default=1, metavar="N", help="runs at a time")
     add("--list", action="store_true", help="show the experiments, their arms and what is done")
     add("--times", action="store_true", help="time a training step of each arm, side by side")

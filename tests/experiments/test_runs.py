@@ -82,8 +82,9 @@ def test_the_command_lists_skips_and_tells(tmp_path, capsys):
     trained(tmp_path / "nets" / "tiny-fold1-seed0.safetensors")
     assert command.main(["--only", "tiny", "--seeds", "0", *where]) == 0
     assert "1 runs to make" in capsys.readouterr().out
-    assert command.main(["--only", "tiny", "--seeds", "0", *where]) == 0
-    assert "0 runs to make" in capsys.readouterr().out
+    for none in (["--seeds", "0"], ["--folds", "0"]):  # one is there, the other is not asked
+        assert command.main(["--only", "tiny", *none, *where]) == 0
+        assert "0 runs to make" in capsys.readouterr().out
     mine = trained(tmp_path / "mine.safetensors", seed=1)
     assert command.main(["--trained", str(mine), *where]) == 0
     assert (tmp_path / "found" / "tiny-fold1-seed1.json").exists()
