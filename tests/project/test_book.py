@@ -1,14 +1,17 @@
 """The book: formulas, links, alternative texts; pages need no network and no server."""
 
 import base64
+import io
 import json
 import re
 import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from tests.browser import start_chromium
 from tools import notebooks
@@ -110,6 +113,33 @@ def test_the_crawl_tells_what_is_wrong_with_a_page(tools, tmp_path, body, fault)
     (tmp_path / "one.html").write_text(body)
     (found,) = book_check.faults(tmp_path)
     assert fault in found and found.startswith("one.html: ")
+
+
+def test_a_chart_is_shown_without_loss_and_a_photograph_in_fewer_bytes(tools, tmp_path):
+    book, _ = tools
+    chart = np.full((200, 300, 3), 255, dtype=np.uint8)
+    chart[::20] = (30, 90, 160)
+    noise = np.random.default_rng(0).integers(0, 256, chart.shape, dtype=np.uint8)
+    for kind, pixels in (("chart", chart), ("photograph", noise)):
+        Image.fromarray(pixels).save(tmp_path / f"{kind}.png")
+        small = book._smaller(tmp_path / f"{kind}.png")
+        assert len(small) < (tmp_path / f"{kind}.png").stat().st_size
+        same = np.array_equal(np.asarray(Image.open(io.BytesIO(small)).convert("RGB")), pixels)
+        assert same == (kind == "chart")
+
+
+def test_what_is_wrong_with_the_book_is_said_again(tools, tmp_path, monkeypatch, capsys):
+    book, _ = tools
+    stamp = tmp_path / "made-from"
+    stamp.write_text("as it was")
+    monkeypatch.setattr(book, "ROOT", tmp_path)
+    monkeypatch.setattr(book, "BOOK", tmp_path)
+    monkeypatch.setattr(book, "gather", lambda: "as it was")
+    monkeypatch.setattr(book, "render", lambda: pytest.fail("nothing has changed"))
+    (tmp_path / "one.html").write_text('<a href="two.html">')
+    for _ in range(2):
+        assert book.main([]) == 0
+        assert "one.html: leads to two.html, which is not there" in capsys.readouterr().err
 
 
 @pytest.fixture
