@@ -111,6 +111,10 @@ def _arms() -> dict[str, Arm]:
         network(control, mixer=control)
         state(control, SEEDS, mixer=control)
     state("twister", SEEDS, mixer="twister")
+    state("mixed", prior="mixed")
+    state("mixed-blocks", prior="mixed", srm="off", qim="off")
+    state("mixed-base", prior="mixed", depth=0)
+    state("mixed-finer", prior="mixed", recap_ratio=4, support_ratio=1)
     for ratio in (1, 4, 8):
         state(f"alpha-{ratio}", recap_ratio=ratio)
     state("detached", detach_support_state=True)

@@ -133,11 +133,13 @@ def score(run: Run, checkpoint: str | os.PathLike[str], *, progress: bool = True
         raise ValueError(
             f"{checkpoint} is not {run}: {differ[0]}; move it away, and the run is trained again"
         )
+    # without a mixer, nor maps of what it puts out, another support at its input changes nothing
+    shown_too = SHOWN if network.config.depth or network.config.prior == "mixed" else ()
     gaps, kept = {}, []
     for gap in GAPS:
         episodes = CachedFeatures(replace(TEST, fold=run.fold, gap=gap).build(), progress=progress)
         asked = {"right": model_predictor(network)}
-        for shown in SHOWN if run.arm.config.depth else ():  # without a mixer nothing would change
+        for shown in shown_too:
             asked[shown] = misled_predictor(network, episodes, shown)
         scores = evaluate(asked, episodes, progress=progress)
         gaps[gap] = {shown: found.miou for shown, found in scores.items()}

@@ -19,19 +19,30 @@ class MambaMixer(nn.Module):
     Args:
         dim: channels of both maps, or a whole `MixerConfig`.
         depth: number of blocks, with a dim; the other switches of `MixerConfig` go by name.
+        keep_support: compute (and train) the support's half of the last blocks, too, for `both`.
 
     Raises:
         ValueError: a size or a switch that `MixerConfig` refuses.
     """
 
-    def __init__(self, dim: MixerConfig | int, depth: int | None = None, **options):
+    def __init__(
+        self,
+        dim: MixerConfig | int,
+        depth: int | None = None,
+        *,
+        keep_support: bool = False,
+        **options,
+    ):
         super().__init__()
         if depth is not None:
             options["depth"] = depth
         self.config = config = MixerConfig.of(dim, **options)
+        self.keep_support = keep_support
         hybrid = [config.mixes and i % 2 == 1 for i in range(config.depth)]
         self.blocks = nn.ModuleList(
-            (HybridMambaBlock if reads else SelfMambaBlock)(config, unread=not any(hybrid[i + 1 :]))
+            (HybridMambaBlock if reads else SelfMambaBlock)(
+                config, unread=not (keep_support or any(hybrid[i + 1 :]))
+            )
             for i, reads in enumerate(hybrid)
         )
         self.norm = nn.LayerNorm(config.dim)
@@ -89,6 +100,10 @@ class MambaMixer(nn.Module):
             TypeError: numbers of another kind than the weights, outside of autocast.
             ValueError: shapes, channels or devices that do not fit, said with the mend.
         """
+        return self.both(query, support)[0]
+
+    def both(self, query: Tensor, support: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As `forward`, and the support beside it; None unless `keep_support`."""
         if support.ndim == 5 and self.config.pool_shots != "features":
             support = self._several(query, support)
         else:
@@ -96,7 +111,10 @@ class MambaMixer(nn.Module):
         query, support = (rearrange(x, "b c h w -> b h w c") for x in (query, support))
         for block in self.blocks:
             query, support = block(query, support)
-        return rearrange(self.norm(query), "b h w c -> b c h w").contiguous()
+        return self._out(query), self._out(support) if self.keep_support else None
+
+    def _out(self, map_: Tensor) -> Tensor:
+        return rearrange(self.norm(map_), "b h w c -> b c h w").contiguous()
 
     def _several(self, query: Tensor, supports: Tensor) -> Tensor:
         """(batch, shots, ...) → (batch·shots, ...), looked through."""

@@ -49,7 +49,8 @@ class HMNetConfig(MixerConfig):
         prototype: whether the query is shown the support's prototype before the mixer. This and
             the prior are shortcuts: with them the support reaches the query without the mixer.
         prior: who is shown the evidence maps: "both" the merge before the mixer and the decoder,
-            the "decoder" alone, or "none".
+            the "decoder" alone, or "none". Or "mixed": the decoder is shown maps of the same kinds,
+            but between query and support as they come out of the mixer, so none goes past it; ours.
         zoom: show the mixer supports cut to the box of their class and enlarged.
         start: how the mixer begins: "silent", adding nothing, so that training starts from the
             network without Mamba; or "matching", as a matcher of query and support (see
@@ -63,7 +64,7 @@ class HMNetConfig(MixerConfig):
 
     backbone: str = "efficientnet_lite0"
     prototype: bool = True
-    prior: Literal["both", "decoder", "none"] = "both"
+    prior: Literal["both", "decoder", "none", "mixed"] = "both"
     zoom: bool = False
     start: Literal["silent", "matching"] = "silent"
     mixer: Literal["mamba", "convolution", "mlp", "attention", "twister"] = "mamba"
@@ -76,12 +77,18 @@ class HMNetConfig(MixerConfig):
             )
         if self.dim < 16 or self.dim % 16:
             raise ValueError(f"dim={self.dim}; expected a positive multiple of 16")
-        if self.prior not in ("both", "decoder", "none"):
-            raise ValueError(f"prior={self.prior!r}; expected both, decoder or none")
+        if self.prior not in ("both", "decoder", "none", "mixed"):
+            raise ValueError(f"prior={self.prior!r}; expected both, decoder, none or mixed")
         if self.start not in ("silent", "matching"):
             raise ValueError(f"start={self.start!r}; expected silent or matching")
         if self.mixer not in ("mamba", *CORES):
             raise ValueError(f"mixer={self.mixer!r}; expected mamba, {', '.join(CORES)}")
+        if self.prior == "mixed" and (self.mixer != "mamba" or self.pool_shots != "features"):
+            raise ValueError(
+                "prior='mixed' needs mixer='mamba', which gives a support beside the query, and "
+                f"pool_shots='features', one for all shots; they are {self.mixer!r} and "
+                f"{self.pool_shots!r}"
+            )
         for name, plain in (("pool_shots", "features"), ("generated", False)):
             if self.mixer != "mamba" and getattr(self, name) != plain:
                 raise ValueError(
@@ -110,11 +117,16 @@ class HMNet(nn.Module):
             self.add_module(f"reduce_{kind}", nn.Sequential(nn.Conv2d(deep, dim, 1), bend))
         self.merge_query = nn.Conv2d(2 * dim + evidence, dim, 1, bias=False)
         self.merge_support = nn.Conv2d(2 * dim + 1, dim, 1, bias=False)
-        control = config.mixer != "mamba"
-        self.mixer = ControlMixer(config, config.mixer) if control else MambaMixer(config)
+        mixed = config.prior == "mixed"
+        if config.mixer != "mamba":
+            self.mixer = ControlMixer(config, config.mixer)
+        else:
+            self.mixer = MambaMixer(config, keep_support=mixed)
         if config.start == "silent":
             self.mixer.start_silent()
-        self.digest = nn.Conv2d(evidence, DIGEST, 1)
+        if mixed:
+            self.mixed_norm = nn.BatchNorm2d(KINDS, momentum=0.05)
+        self.digest = nn.Conv2d(KINDS if mixed else evidence, DIGEST, 1)
         self.decoder = Decoder(dim, self.backbone.fine_channels, DIGEST)
 
     def forward(self, query_image: Tensor, support_images: Tensor, support_masks: Tensor) -> Tensor:
@@ -166,7 +178,8 @@ class HMNet(nn.Module):
         Returns:
             logits (batch, 2, 2h, 2w) at stride 8.
 
-        Hands over to a `Recorder`: prior, prototype, query_in, support_in, query_out.
+        Hands over to a `Recorder`: prior, prototype, query_in, support_in, query_out; and
+        mixed_prior where there is one.
         """
         shares = class_share(masks, support)  # (b, k, h, w)
         with torch.no_grad(), exact(support):  # cosines: small differences decide
@@ -199,9 +212,15 @@ class HMNet(nn.Module):
             shown, shares = (x.unflatten(0, shares.shape[:2]) for x in cut)
         s = self._support_map(shown, shares, q)
 
-        mixed = self.mixer(q, s)
+        if self.config.prior == "mixed":
+            mixed, read = self.mixer.both(q, s)
+            maps = mixed_maps(mixed, read, shares)
+            record(mixed_prior=maps)
+            hint = self.mixed_norm(maps.to(mixed.dtype))
+        else:
+            mixed = self.mixer(q, s)
+            hint = nothing if self.config.prior == "none" else evidence
         record(prior=prior, prototype=prototype, query_in=q, support_in=s, query_out=mixed)
-        hint = nothing if self.config.prior == "none" else evidence
         return self.decoder(F.relu(mixed), query.fine, self.digest(hint))
 
     @torch.no_grad()
@@ -250,6 +269,24 @@ class HMNet(nn.Module):
         s = (shown * shares[:, :, None]).mean(1)
         parts = [s, _spread(prototype, s), shares.mean(1, keepdim=True)]
         return resize(self.merge_support(torch.cat(parts, dim=1)), *like.shape[-2:])
+
+
+def mixed_maps(query: Tensor, support: Tensor, shares: Tensor) -> Tensor:
+    """The seven maps of `evidence_maps` between query and support as the mixer puts them out.
+
+    Learned, where those of the metric are not: gradients go through.
+
+    Args:
+        query, support: (batch, dim, height, width).
+        shares: (batch, shots, h, w), as the mixer was shown the supports; averaged over shots.
+
+    Returns:
+        (batch, 7, height, width).
+    """
+    with exact(query):
+        units = [F.normalize(in_full(x), dim=1) for x in (query, support)]
+        covered = resize(in_full(shares).mean(1, keepdim=True), *support.shape[-2:])
+        return evidence_maps(units[:1], [units[1][:, None]], covered)[:, :KINDS]
 
 
 def class_share(masks: Tensor, features: Tensor) -> Tensor:

@@ -67,6 +67,16 @@ def test_a_network_without_a_mixer_has_nothing_to_mislead(tmp_path):
     assert result.miou("same", "wrong") is None and result.miou("same", "none") is None
 
 
+def test_maps_of_what_a_mixer_puts_out_can_be_misled_without_a_block(tmp_path, monkeypatch):
+    matched = replace(BARE, name="matched", config=replace(BARE.config, prior="mixed"))
+    monkeypatch.setitem(ARMS, "matched", matched)
+    runs.make_from(Run(matched, 1, 0), trained(tmp_path / "net.safetensors", matched), tmp_path)
+    (result,) = results.load(tmp_path)["matched"]
+    wrong, right = (result.scores["same", shown] for shown in ("wrong", "right"))
+    assert result.miou("same", "none") is not None
+    assert wrong.counts.tolist() != right.counts.tolist()
+
+
 def test_a_checkpoint_of_another_run_is_refused_and_finds_its_own(tmp_path):
     path = trained(tmp_path / "net.safetensors", seed=1)
     assert runs.identify(path) == Run(TINY, 1, 1)

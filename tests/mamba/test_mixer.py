@@ -63,6 +63,20 @@ def test_the_query_reads_the_support_and_depth_0_does_not():
         assert torch.equal(mixer(query, support), mixer(query, 2 * support)) != reads
 
 
+def test_a_kept_support_comes_out_beside_the_same_query():
+    torch.manual_seed(0)
+    plain, keeping = small_mixer(), small_mixer(keep_support=True)
+    keeping.load_state_dict(plain.state_dict())
+    query, support = torch.randn(2, 2, plain.config.dim, 8, 8)
+    mixed, none = plain.both(query, support)
+    same, kept = keeping.both(query, support)
+    assert none is None and torch.equal(mixed, same) and torch.equal(mixed, keeping(query, support))
+    assert kept.shape == support.shape
+    parts = [part for block in keeping.blocks for part in block.unread_parts()]
+    kept.square().sum().backward()
+    assert all(p.grad is not None for part in parts for p in part.parameters())
+
+
 def test_an_all_zero_support_is_defined():
     """Biases still write a state; the output is finite and depends on the query alone."""
     query = torch.randn(1, 16, 4, 4)

@@ -1,10 +1,14 @@
 """The support by the state alone: zoom, the matching start, and who is listened to."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from hmnet_lite import HMNet, HMNetConfig
 from hmnet_lite.models.backbones import Features
+from hmnet_lite.models.lite import mixed_maps
 from hmnet_lite.models.zoom import zoom
 from hmnet_lite.record import Recorder
 
@@ -76,9 +80,10 @@ def test_a_matching_start_already_tells_the_class_from_another(objects):
 
 
 @pytest.mark.parametrize("shown", [1, None])
-def test_the_mixer_may_be_shown_another_support(objects, shown):
+@pytest.mark.parametrize("prior", ["none", "mixed"])
+def test_the_mixer_may_be_shown_another_support(objects, prior, shown):
     torch.manual_seed(0)
-    model = HMNet(ALONE).eval()
+    model = HMNet(replace(ALONE, prior=prior)).eval()
     model.metric.fit(*objects)
     model.start_matching(*objects)
     query, support, masks = features([0], objects)
@@ -98,5 +103,54 @@ def test_the_mixer_may_be_shown_another_support(objects, shown):
 def test_starts_and_priors_are_checked():
     with pytest.raises(ValueError, match=r"start='loud'; expected silent or matching"):
         HMNetConfig(start="loud")
-    with pytest.raises(ValueError, match=r"prior='some'; expected both, decoder or none"):
+    with pytest.raises(ValueError, match=r"prior='some'; expected both, decoder, none or mixed"):
         HMNetConfig(prior="some")
+    with pytest.raises(ValueError, match=r"prior='mixed' needs mixer='mamba'.*'attention'"):
+        HMNetConfig(prior="mixed", mixer="attention")
+    with pytest.raises(ValueError, match=r"prior='mixed' needs .*pool_shots='features'.*'recaps'"):
+        HMNetConfig(prior="mixed", pool_shots="recaps")
+
+
+def test_mixed_maps_are_cosines_of_what_comes_out_of_the_mixer():
+    g = torch.Generator().manual_seed(0)
+    query, support = torch.randn(2, 1, 16, 8, 8, generator=g)
+    shares = torch.zeros(1, 2, 8, 8)
+    shares[:, 0, 2:5, 2:5] = shares[:, 1, 2:5, 2:5] = 1  # two shots that agree
+    maps = mixed_maps(query, support, shares)[0]
+    q, s = (F.normalize(x[0].flatten(1), dim=0) for x in (query, support))
+    inside = s[:, shares[0, 0].flatten() == 1]
+    torch.testing.assert_close(maps[0].flatten(), (q.T @ inside).amax(1))
+    prototype = F.normalize(inside.mean(1), dim=0)
+    torch.testing.assert_close(maps[3].flatten(), q.T @ prototype, atol=1e-5, rtol=1e-4)
+    assert maps.shape == (7, 8, 8)
+
+
+@pytest.mark.parametrize("switches", [{}, dict(srm="off", qim="off"), dict(depth=0)])
+def test_a_mixed_prior_carries_the_support_and_teaches_what_makes_it(objects, switches):
+    """Also where no block reads the support: it is matched then, and nothing else."""
+    torch.manual_seed(0)
+    model = HMNet(replace(ALONE, prior="mixed", **switches))
+    model.metric.fit(*objects)
+    model.start_matching(*objects)
+    query, support, masks = features([0], objects)
+    logits = model.segment(query, support, masks)
+    logits[:, 1].mean().backward()
+    idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert idle == ["evidence_norm.weight", "evidence_norm.bias"]  # of the frozen prior
+    assert model.reduce_support[0].weight.grad.abs().max() > 0
+    _, other, _ = features([1], objects)
+    assert not torch.allclose(model.segment(query, other, masks), logits, atol=1e-4)
+
+
+def test_an_untrained_mixed_prior_prefers_the_class_that_is_shown(objects):
+    torch.manual_seed(0)
+    model = HMNet(replace(ALONE, prior="mixed")).eval()
+    model.metric.fit(*objects)
+    model.start_matching(*objects)
+    for c in (0, 1):
+        query, support, masks = features([c], objects)
+        with torch.no_grad(), Recorder() as seen:
+            model.segment(query, support, masks)
+        best = seen.network["mixed_prior"][0, 0]
+        left, right = best.chunk(2, dim=-1)
+        assert (left.mean() > right.mean()) == (c == 0)
