@@ -24,7 +24,7 @@ from torch import Tensor
 
 from hmnet_lite.analysis.look import HybridLook, Scan
 from hmnet_lite.mamba.hybrid import read_support
-from hmnet_lite.maps import patch_size, reading_order, reading_times
+from hmnet_lite.maps import reading_order, reading_times
 
 CHANNELS = 2  # whose matrices are filled at a time: few stay in the processor's cache
 
@@ -164,12 +164,11 @@ def intercepted(seen: HybridLook) -> Intercepted:
     """
     u, delta, A, B, C, D = seen.intercept_scan()
     support_scan, _, _ = seen.scans()
-    K, ratio = seen.block.ssm.directions, seen.block.patch_ratio
-    size = patch_size(*seen.size, ratio)
+    K, small = seen.block.ssm.directions, seen.support_size()
     u_s, delta_s, A_s, B_s, *_ = support_scan
     after = delta_s.flip(-1).cumsum(-1).flip(-1) - delta_s
     B_s = B_s.repeat_interleave(u.shape[1], dim=1)  # (b, k c, n, s)
-    order = reading_order(*size)[:K]
+    order = reading_order(*small)[:K]
     back = torch.stack([torch.as_tensor(reading_times(x.numpy())) for x in order]).to(u.device)
     back = back[None, :, None].expand(len(u), K, u.shape[1], -1)  # which step reads a pixel
     support = u.new_zeros(*u.shape, u_s.shape[-1])

@@ -113,8 +113,9 @@ def block_scan_flops(block: MambaBlock, query: Tensor) -> int:
         patches = patch_starts(height, width, block.patch_ratio).shape[1] - 1
         work += batch * channels * (2 * state * patches + small + 2 * state)  # P h + H_S; P itself
     if block.config.qim != "off":
-        met = math.prod(patch_size(height, width, block.config.recap_ratio))
-        work += intercept_flops(batch, inner, met, state)
+        met = math.prod(patch_size(height, width, block.intercept_ratio))
+        lines = block.ssm.directions if block.config.qim == "each" else 1
+        work += intercept_flops(batch, lines * inner, met, state)
     return work
 
 

@@ -13,8 +13,8 @@ from einops import einsum, rearrange
 from torch import Tensor
 
 from hmnet_lite.analysis.look import HybridLook
-from hmnet_lite.mamba.hybrid import intercept, read_support
-from hmnet_lite.maps import from_sequences, patch_size, resize
+from hmnet_lite.mamba.hybrid import read_support
+from hmnet_lite.maps import from_sequences
 from hmnet_lite.scan.selective import selective_scan
 
 FUSIONS = (
@@ -86,9 +86,4 @@ def met(seen: HybridLook, ratio: int) -> Tensor:
     """What QIM gives at α, (b, 2·dim, h, w): as recorded, or anew for another support state."""
     support, _, _ = seen.scans(ratio)
     _, _, H_S = read_support(*support)
-    mean = rearrange(H_S, "b (k c) n -> b k c n", k=seen.block.ssm.directions).mean(1)
-    u, delta, A, B, C, D = seen.intercept_scan()
-    y = intercept(u, delta, A, B[:, 0], C[:, 0], D, mean)
-    small = patch_size(*seen.size, seen.block.config.recap_ratio)
-    y = rearrange(y, "b c (h w) -> b c h w", h=small[0])
-    return resize(y.contiguous(), *seen.size)
+    return seen.block.intercept(seen.record["scan_in_query"], H_S)

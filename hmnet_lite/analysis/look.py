@@ -46,17 +46,24 @@ class HybridLook(BlockLook):
 
     block: HybridMambaBlock
 
+    def support_size(self, ratio: int | None = None) -> tuple[int, int]:
+        """Height and width at which the support is scanned, at α as in `scans`."""
+        if ratio is None or ratio == self.block.patch_ratio:
+            ratio = self.block.shrink_ratio
+        return patch_size(*self.size, ratio)
+
     @torch.no_grad()
     def scans(self, ratio: int | None = None) -> tuple[Scan, Scan, int]:
         """The support's and the query's scan at recap ratio α, and the query steps of a patch.
 
         With another α than the block's own this is a "what if": the same weights read the maps cut
-        in another way. 1 is both maps whole, as cross Mamba by concatenation reads them.
+        in another way, the support as many times smaller. 1 is both maps whole, as cross Mamba by
+        concatenation reads them.
 
         Raises:
             ValueError: the map is smaller than the ratio.
         """
-        small = patch_size(*self.size, ratio or self.block.shrink_ratio)
+        small = self.support_size(ratio)
         ratio = ratio or self.block.patch_ratio
         patch = patch_size(*self.size, ratio)
         support = resize(self.record["scan_in_support"], *small)
@@ -69,11 +76,13 @@ class HybridLook(BlockLook):
         """What QIM reads the small query with: one direction, (u, delta, A, B, C, D).
 
         Raises:
-            ValueError: the block has no QIM.
+            ValueError: the block has no QIM, or one that meets each direction's state.
         """
-        if self.block.config.qim == "off":
-            raise ValueError('this block has qim="off"; expected a network with QIM')
-        ssm = self.block.ssm if self.block.config.qim == "shared" else self.block.ssm_qim
+        qim = self.block.config.qim
+        if qim in ("off", "each"):
+            expected = "QIM" if qim == "off" else 'QIM that meets the mean state, "shared" or "own"'
+            raise ValueError(f'this block has qim="{qim}"; expected a network with {expected}')
+        ssm = self.block.ssm if qim == "shared" else self.block.ssm_qim
         line = self.record["scan_in_query_small"].flatten(2)
         u, delta, A, B, C, D = ssm(line[:, None])
         return u, delta, A, B, C, D[:1].expand_as(D) if self.block.config.published_skip else D

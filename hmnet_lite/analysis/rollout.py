@@ -120,7 +120,7 @@ def _hybrid(seen: HybridLook, episode: int) -> CoreMap:
             f"the query map is {height} × {width} and the recap ratio {ratio}; this view of it "
             "needs patches of one size: choose a map whose sides are multiples of the ratio"
         )
-    small = patch_size(height, width, ratio)
+    small = seen.support_size()
     support_scan, query_scan, patch = seen.scans()
     support_line, query_line = _of(support_scan, episode), _of(query_scan, episode)
     shown = seen.record["scan_in_support"][episode].flatten(1)  # (c, support pixels)
@@ -140,7 +140,7 @@ def _hybrid(seen: HybridLook, episode: int) -> CoreMap:
         own = torch.cat([own, torch.zeros_like(own)], dim=2)
     if config.qim != "off":
         met, itself = _intercepted(seen, episode)
-        tiny = patch_size(height, width, config.recap_ratio)
+        tiny = patch_size(height, width, seen.block.intercept_ratio)
         up = _resizing(tiny, (height, width), shown)
         shrink = _resizing((height, width), tiny, shown)
         support = support + einsum(up, met, down, shown, "o t, c t s, s p, c p -> c o p")
@@ -181,7 +181,7 @@ def _intercepted(seen: HybridLook, episode: int) -> tuple[Tensor, Tensor]:
     """QIM's weights: of the small support's pixels, and of the pixel itself with its skip."""
     u, delta, A, B, C, D = _of(seen.intercept_scan(), episode)
     line = _of(seen.scans()[0], episode)
-    K, small = seen.block.ssm.directions, patch_size(*seen.size, seen.block.shrink_ratio)
+    K, small = seen.block.ssm.directions, seen.support_size()
     order = reading_order(*small).to(u.device)
     left = 0  # of one reading: (channels, state, small support pixels), the mean of directions
     for k in range(K):

@@ -82,7 +82,7 @@ def written_by_srm(seen: HybridLook, episode: int = 0) -> Written:
         query[t, :, : t + 1] = einsum(read, of_query[..., : t + 1], "c n, c n r -> c r")
 
     order = reading_order(height, width, ratio)[:groups].to(u.device)
-    order_s = reading_order(*patch_size(height, width, ratio))[:groups].to(u.device)
+    order_s = reading_order(*seen.support_size())[:groups].to(u.device)
     support, query = (rearrange(x, "t (k c) s -> k c t s", k=groups) for x in (support, query))
     skip = rearrange(D[:, None] * u, "(k c) t -> k c t", k=groups)
     lines = [
@@ -103,7 +103,7 @@ def written_by_qim(seen: HybridLook, episode: int = 0) -> Written:
         ValueError: the block has no QIM.
     """
     parts = intercepted(seen)
-    small = patch_size(*seen.size, seen.block.config.recap_ratio)
+    small = patch_size(*seen.size, seen.block.intercept_ratio)
     support, own, skip = (x[episode] for x in (parts.support, parts.own, parts.skip))
 
     def enlarge(x: Tensor) -> Tensor:  # (any, small outputs) → (any, outputs); linear

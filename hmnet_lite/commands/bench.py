@@ -64,7 +64,7 @@ class LiteralBlock(HybridMambaBlock):
             if self.literal is None
             else self._on_another_scan(*lines, A, D, segment)
         )
-        out_query = together(y_query, size, ratio) + self._intercept(query, support_state)
+        out_query = together(y_query, size, ratio) + self.intercept(query, support_state)
         return out_query, resize(together(y_support, small), *size)
 
     def _on_another_scan(self, support, query, A, D, segment):

@@ -120,6 +120,8 @@ def _arms() -> dict[str, Arm]:
     state("detached", detach_support_state=True)
     state("qim-detached", detach_support_state=True, srm="off")
     state("qim-own", qim="own")
+    state("qim-each", qim="each")
+    state("qim-full", qim_ratio=1)
     for directions in (1, 2):
         state(f"directions-{directions}", directions=directions)
     for size in (4, 64):

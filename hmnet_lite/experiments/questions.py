@@ -59,7 +59,8 @@ QUESTIONS = {
         "QIM meets the mean of four directions' states: does it need them, the gradient through "
         "them, or parameters of its own?",
         "The gradient, when nothing else teaches the support scan to write; the rest hardly.",
-        "QIM for each direction, or at full size, was not tried.",
+        "QIM was trained beside SRM where it meets each direction's state, or looks at full size; "
+        "alone, neither was.",
         ("qim-state",),
     ),
     6: Question(

@@ -23,7 +23,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from hmnet_lite.mamba.config import MixerConfig
-from hmnet_lite.mamba.hybrid import intercept_map, one_of_many
+from hmnet_lite.mamba.hybrid import intercept_map, intercept_map_each, one_of_many
 from hmnet_lite.mamba.ssm import SSM, MapReading
 from hmnet_lite.maps import patch_size, resize
 from hmnet_lite.record import begin_block, record_block
@@ -123,9 +123,9 @@ class SelfMambaBlock(MambaBlock):
 class HybridMambaBlock(MambaBlock):
     """HMB: the query reads the support by SRM and QIM; the support reads itself, α times smaller.
 
-    Args as in `MambaBlock`; the switches srm, qim, recap, recap_ratio, support_ratio, pool_shots,
-    generated, detach_support_state and published_skip are those of `MixerConfig`. Where the batch
-    of the support is K times the query's, each query has K supports.
+    Args as in `MambaBlock`; the switches srm, qim, recap, recap_ratio, support_ratio, qim_ratio,
+    pool_shots, generated, detach_support_state and published_skip are those of `MixerConfig`. Where
+    the batch of the support is K times the query's, each query has K supports.
     """
 
     reads_support = True
@@ -147,6 +147,11 @@ class HybridMambaBlock(MambaBlock):
         """How many times smaller SRM reads the support: `support_ratio`, or as the patches are."""
         untied = self.config.srm == "recap" and self.config.support_ratio
         return untied or self.patch_ratio
+
+    @property
+    def intercept_ratio(self) -> int:
+        """How many times smaller QIM reads the query: `qim_ratio`, or α."""
+        return self.config.qim_ratio or self.config.recap_ratio
 
     def core(self, query, support):
         size, ratio = query.shape[-2:], self.patch_ratio
@@ -171,7 +176,7 @@ class HybridMambaBlock(MambaBlock):
             support_keep=recap and recap[0], srm_query=y_query,
         )  # fmt: skip
         if self.config.qim != "off":
-            y_query = y_query + self._intercept(query, support_state)
+            y_query = y_query + self.intercept(query, support_state)
         return y_query, None if self.unread else resize(y_support, *size)
 
     def _generated(self, support: Tensor, queries: int) -> Tensor:
@@ -189,13 +194,17 @@ class HybridMambaBlock(MambaBlock):
                 return torch.ones_like(support_keep)
         return support_keep
 
-    def _intercept(self, query: Tensor, support_state: Tensor) -> Tensor:
-        """QIM: every pixel of the small query meets the mean support state; back at full size."""
-        met_state = rearrange(support_state, "b (k c) n -> b k c n", k=self.ssm.directions).mean(1)
+    def intercept(self, query: Tensor, support_state: Tensor) -> Tensor:
+        """QIM: every pixel of the small query meets the support state; back at full size.
+
+        (batch, 2·dim, height, width), (batch, directions·2·dim, state) → as the query.
+        """
+        met_states = rearrange(support_state, "b (k c) n -> b k c n", k=self.ssm.directions)
         if self.config.detach_support_state:
-            met_state = met_state.detach()
-        ssm = self.ssm if self.config.qim == "shared" else self.ssm_qim
-        skip = ssm.D[0, 0] if self.config.published_skip else ssm.D[0]
-        return intercept_map(
-            ssm, query, met_state, self.config.recap_ratio, skip, self.config.backend
-        )
+            met_states = met_states.detach()
+        ssm = self.ssm_qim if self.config.qim == "own" else self.ssm
+        skip = ssm.D[:, 0] if self.config.published_skip else ssm.D
+        ratio, backend = self.intercept_ratio, self.config.backend
+        if self.config.qim == "each":
+            return intercept_map_each(ssm, query, met_states, ratio, skip, backend)
+        return intercept_map(ssm, query, met_states.mean(1), ratio, skip[0], backend)

@@ -9,7 +9,7 @@ from hmnet_lite.maps import DIRECTIONS
 from hmnet_lite.scan.backends import BACKENDS
 
 Srm = Literal["recap", "basic", "off"]
-Qim = Literal["shared", "own", "off"]
+Qim = Literal["shared", "own", "each", "off"]
 Recap = Literal["affine", "reset", "add"]
 Shots = Literal["features", "states", "recaps"]
 Directions = Literal[1, 2, 4]
@@ -30,6 +30,8 @@ class MixerConfig:
         support_ratio: how many times smaller SRM's recaps read the support, where it is not to be
             α; None: α, as the paper's. Ours, to ask which of the two it is that matters: both do,
             and 1 with an α of 4 gained where the state is the only way (notebook 09).
+        qim_ratio: how many times smaller QIM reads the query, where it is not to be α; None: α, as
+            the paper's; 1: at full size. Ours, to ask what it costs to look closely.
         recap: what a recap keeps of the state it meets: "affine", the P of the support it reads,
             as the paper's; "reset", nothing, so every patch begins at H_S; "add", all. The last
             two are ours, to ask what a recap does.
@@ -44,9 +46,10 @@ class MixerConfig:
             parity needs it. Mamba has one D a channel; the paper's equations have none.
         srm: "recap" reads the support before every patch, "basic" once before the whole query
             (cross Mamba by concatenation, both at full size); "off": the query scans itself.
-        qim: "shared" uses direction 0's parameters, "own" has its own, "off" leaves QIM out. With
-            srm and qim both off nothing of the support could reach the query, and all blocks are
-            self blocks.
+        qim: every pixel meets the mean of the directions' states: "shared" with direction 0's
+            parameters, "own" with its own; or "each" direction's state with that direction's, and
+            the mean is taken after (ours); "off" leaves QIM out. With srm and qim both off nothing
+            of the support could reach the query, and all blocks are self blocks.
         directions: traversals read: rows (1); rows and columns (2); and both reversed (4).
         backend: see `hmnet_lite.selective_scan`.
 
@@ -59,6 +62,7 @@ class MixerConfig:
     state: int = 16
     recap_ratio: int = 4
     support_ratio: int | None = None
+    qim_ratio: int | None = None
     recap: Recap = "affine"
     pool_shots: Shots = "features"
     generated: bool = False
@@ -73,8 +77,10 @@ class MixerConfig:
         for name, (least, most) in SIZES.items():
             if not least <= getattr(self, name) <= most:
                 raise ValueError(f"{name}={getattr(self, name)}; expected {least} to {most:,}")
-        if self.support_ratio is not None and not 1 <= self.support_ratio <= 1_024:
-            raise ValueError(f"support_ratio={self.support_ratio}; expected 1 to 1,024, or None: α")
+        for name in ("support_ratio", "qim_ratio"):
+            ratio = getattr(self, name)
+            if ratio is not None and not 1 <= ratio <= 1_024:
+                raise ValueError(f"{name}={ratio}; expected 1 to 1,024, or None: α")
         choices = dict(srm=get_args(Srm), qim=get_args(Qim), directions=get_args(Directions),
                        recap=get_args(Recap), pool_shots=get_args(Shots))  # fmt: skip
         for name, known in (choices | dict(backend=("auto", *BACKENDS))).items():

@@ -148,6 +148,37 @@ def intercept_map(ssm: SSM, query: Tensor, state: Tensor, ratio: int, skip: Tens
     return resize(y.contiguous(memory_format=torch.channels_last), *size)
 
 
+def intercept_map_each(ssm: SSM, query: Tensor, states: Tensor, ratio: int,
+                       skip: Tensor | None = None, backend: str = "auto") -> Tensor:  # fmt: skip
+    """QIM of every direction, with its own parameters and its own state; their mean. Ours.
+
+    Args as in `intercept_map`, but for
+
+        states: (batch, directions, channels, state).
+        skip: (directions, channels), or (directions,); D when None.
+
+    Returns:
+        (batch, channels, height, width). No pixel meets another, so no order is needed.
+
+    Hands over to a `Recorder`: as `intercept_map`, with all states.
+    """
+    size = query.shape[-2:]
+    small = patch_size(*size, ratio)
+    query_small = resize(query, *small)
+    skip = ssm.D if skip is None else skip
+    line = rearrange(query_small, "b c h w -> b 1 c (h w)")
+    u, delta, A, B, C, _ = ssm(line.expand(-1, states.shape[1], -1, -1))
+    lines = (rearrange(x, "b (k c) l -> k b c l", k=states.shape[1]) for x in (u, delta))
+    each = zip(
+        *lines, A.chunk(states.shape[1]), B.unbind(1), C.unbind(1), skip, states.unbind(1),
+        strict=True,
+    )  # fmt: skip
+    y = torch.stack([intercept(*given) for given in each]).mean(0)
+    record_block(met_state=states, qim_query=y, scan_in_query_small=query_small)
+    y = rearrange(y, "b c (h w) -> b c h w", h=small[0])
+    return resize(y.contiguous(memory_format=torch.channels_last), *size)
+
+
 def _meet(delta, A, C, H) -> Tensor:
     """Σ_n C_n exp(Δ A_n) H_n, plainly: what `torch.func` can transform."""
     return torch.einsum("bcln,bcn,bnl->bcl", torch.exp(delta[..., None] * A[:, None]), H, C)

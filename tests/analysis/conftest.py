@@ -20,6 +20,7 @@ KINDS = {
     "both": {"recap_ratio": 4},
     "cross": {"srm": "basic", "qim": "off"},
     "own": {"qim": "own", "recap_ratio": 2, "zoom": True},
+    "close": {"recap_ratio": 2, "support_ratio": 1, "qim_ratio": 1},
 }
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -51,7 +52,7 @@ def looks(batch):
     return found
 
 
-@pytest.fixture(params=["both", "cross", "own"])
+@pytest.fixture(params=KINDS)
 def seen(request, looks):
     """A look at each kind of network."""
     return looks[request.param]

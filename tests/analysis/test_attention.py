@@ -51,7 +51,7 @@ def test_with_recaps_more_of_the_support_is_heard_late(seen):
 def test_directions_add_up_to_what_is_heard(seen):
     hybrid = seen.hybrid[0]
     support, query, _ = hybrid.scans(2)
-    sizes = ((4, 4), hybrid.size)
+    sizes = (hybrid.support_size(2), hybrid.size)
     each = heard_by_direction(support, query, (2, 5), sizes, ratio=2)
     together = heard(support, query, (2, 5), sizes, ratio=2)
     assert len(each) == 4

@@ -21,7 +21,6 @@ from hmnet_lite.analysis.similarity import (
     stages,
 )
 from hmnet_lite.analysis.split import heard, one_direction, split_output, split_state
-from hmnet_lite.maps import patch_size
 from tests.analysis.conftest import KINDS
 
 
@@ -56,7 +55,7 @@ def test_one_pixel_s_writers_are_its_row(looked):
     for _, hybrid in blocks(looked):
         ratio, pixel = hybrid.block.patch_ratio, (3, 5)
         support, query, _ = hybrid.scans()
-        of = patch_size(*hybrid.size, ratio), hybrid.size
+        of = hybrid.support_size(), hybrid.size
         maps = heard(support, query, pixel, of, ratio=ratio)
         u = hybrid.record["scan_in_query"][:, :, *pixel]
         skip = query[5].view(-1, u.shape[1]).sum(0) * u  # D u of all directions

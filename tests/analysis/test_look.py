@@ -56,5 +56,8 @@ def test_what_cannot_be_looked_at_is_told(photos, batch):
     with pytest.raises(ValueError, match="needs a Batch of cached features"):
         look(small(), [photos[0]], (batch.support[:1], batch.support_masks[:1]))
     crossing = look(small(srm="basic", qim="off"), batch).hybrid[0]
+    each = look(small(qim="each"), batch).hybrid[0]
+    with pytest.raises(ValueError, match='qim="each"; expected a network with QIM that meets the'):
+        each.intercept_scan()
     with pytest.raises(ValueError, match='this block has qim="off"'):
         crossing.intercept_scan()

@@ -23,7 +23,7 @@ def test_they_are_the_contributions_of_each_direction(seen):
     hybrid, (row, column) = seen.hybrid[0], (2, 5)
     support, query, _ = hybrid.scans()
     ratio = hybrid.block.patch_ratio
-    sizes = (patch_size(*hybrid.size, ratio), hybrid.size)
+    sizes = (hybrid.support_size(), hybrid.size)
     maps = heard_by_direction(support, query, (row, column), sizes, ratio=ratio)
     written, output = written_by_srm(hybrid, 1), row * hybrid.size[1] + column
     for k, (of_support, of_query) in enumerate(maps):
@@ -37,7 +37,7 @@ def test_qim_s_parts_add_up_and_hear_no_far_pixel(seen):
         with pytest.raises(ValueError, match='qim="off"'):
             written_by_qim(hybrid)
         return
-    small = patch_size(*hybrid.size, hybrid.block.config.recap_ratio)
+    small = patch_size(*hybrid.size, hybrid.block.intercept_ratio)
     met = resize(hybrid.record["qim_query"].unflatten(-1, small).contiguous(), *hybrid.size)
     written = written_by_qim(hybrid, 2)
     assert close(written.output(), met[2].flatten(1))

@@ -6,8 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hmnet_lite.mamba.blocks import HybridMambaBlock
-from hmnet_lite.mamba.hybrid import intercept, one_of_many, read_support, srm_literal
+from hmnet_lite.mamba.hybrid import (
+    intercept,
+    intercept_map,
+    intercept_map_each,
+    one_of_many,
+    read_support,
+    srm_literal,
+)
 from hmnet_lite.mamba.mixer import MambaMixer
+from hmnet_lite.mamba.ssm import SSM
 from hmnet_lite.maps import resize
 from hmnet_lite.record import Recorder, begin_block
 from hmnet_lite.scan.selective import selective_scan
@@ -93,6 +101,36 @@ def test_intercept_gradients():
     H = torch.randn(1, 2, 3, dtype=torch.float64)
     inputs = [x.requires_grad_() for x in (u, delta, A, B[:, 0], C[:, 0], D, H)]
     assert torch.autograd.gradcheck(intercept, inputs)
+
+
+def test_each_direction_s_state_is_met_with_its_own_parameters():
+    torch.manual_seed(0)
+    ssm, maps = SSM(6, 3, 1), torch.randn(2, 6, 4, 8)
+    states = torch.randn(2, 4, 6, 3)
+    found = intercept_map_each(ssm, maps, states, ratio=1)
+    alone = []
+    for k in range(4):
+        one = SSM(6, 3, 1, directions=1)
+        one.load_state_dict({name: x[k : k + 1] for name, x in ssm.state_dict().items()})
+        alone.append(intercept_map(one, maps, states[:, k], 1))
+        again = intercept_map_each(one, maps, states[:, k : k + 1], 1)
+        torch.testing.assert_close(again, alone[-1], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found, torch.stack(alone).mean(0), rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(found, intercept_map(ssm, maps, states.mean(1), 1), atol=1e-3)
+
+
+@pytest.mark.parametrize("qim", ["shared", "each"])
+def test_qim_at_full_size_lets_no_query_pixel_hear_another(qim):
+    def heard(**switches):
+        torch.manual_seed(0)
+        block = HybridMambaBlock(8, state=3, recap_ratio=2, srm="off", qim=qim, **switches)
+        query = torch.randn(1, 16, 6, 8, requires_grad=True)
+        met = block.intercept(query, torch.randn(1, 4 * 16, 3))
+        (grad,) = torch.autograd.grad(met[..., 2, 3].sum(), query)
+        return (grad.abs().sum((0, 1)) > 0).sum().item()
+
+    assert heard(qim_ratio=1) == 1
+    assert heard() > 1  # a blend of small pixels, each of them one of large ones
 
 
 # ---- several supports, and other recaps (ours)

@@ -119,6 +119,7 @@ def test_shapes_can_be_asked_for_without_numbers():
         (dict(srm="never"), r"srm='never'; expected one of \('recap', 'basic', 'off'\)"),
         (dict(qim="no"), r"qim='no'; expected one of"),
         (dict(support_ratio=0), "support_ratio=0; expected 1 to 1,024, or None"),
+        (dict(qim_ratio=0), "qim_ratio=0; expected 1 to 1,024, or None"),
         (dict(recap="forget"), r"recap='forget'; expected one of \('affine', 'reset', 'add'\)"),
         (dict(pool_shots="sum"), r"pool_shots='sum'; expected one of"),
         (dict(generated=True, srm="off", qim="off"), "no block reads the support"),
@@ -140,7 +141,7 @@ def reads_support(mixer):
 
 @pytest.mark.parametrize("directions", [1, 2, 4])
 @pytest.mark.parametrize("srm", ["recap", "basic", "off"])
-@pytest.mark.parametrize("qim", ["shared", "own", "off"])
+@pytest.mark.parametrize("qim", ["shared", "own", "each", "off"])
 def test_switches(srm, qim, directions):
     mixer = small_mixer(srm=srm, qim=qim, directions=directions)
     mixed = srm != "off" or qim != "off"

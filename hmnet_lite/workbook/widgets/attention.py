@@ -13,7 +13,7 @@ from hmnet_lite.analysis.attention import implicit_attention, scan_matrix, softm
 from hmnet_lite.analysis.look import look
 from hmnet_lite.analysis.split import one_direction
 from hmnet_lite.data.episode import Episode
-from hmnet_lite.maps import patch_size, reading_order
+from hmnet_lite.maps import reading_order
 from hmnet_lite.models.lite import HMNet
 from hmnet_lite.workbook.figures.parts import DIRECTION_NAMES
 from hmnet_lite.workbook.figures.task import zoomed_support
@@ -53,7 +53,8 @@ def image_attention(model: HMNet, episode: Episode, *, hybrid: bool = False) -> 
         own = seen.hybrid[0]
         ratio = own.block.patch_ratio
         support, query, patch = own.scans()
-        data = rows_data(query, own.size, support=support, ratio=ratio, segment=patch)
+        cut = {"support_size": own.support_size(), "ratio": ratio, "segment": patch}
+        data = rows_data(query, own.size, support=support, **cut)
         whole = episode.support_images[0], episode.support_masks[0]
         data["given"] = seen_as(*(zoomed_support(episode) if model.config.zoom else whole))
     else:
@@ -74,6 +75,7 @@ def rows_data(
     size: tuple[int, int],
     *,
     support: Sequence[Tensor] | None = None,
+    support_size: tuple[int, int] | None = None,
     ratio: int = 1,
     segment: int = 0,
 ) -> dict[str, Any]:
@@ -84,7 +86,7 @@ def rows_data(
 
     Args:
         scan, support: arguments of `selective_scan`, all directions, of the first episode.
-        size: the query map's.
+        size, support_size: height and width of the maps as they are scanned.
         ratio, segment: how the query is cut, and how often the support is read.
 
     Returns:
@@ -97,7 +99,6 @@ def rows_data(
         for s in (scan, support)
     )
     directions = scan[3].shape[1]
-    small = patch_size(*size, ratio)
     found: dict[str, list[Tensor]] = {"scan": [], "attention": []}
     for k in range(directions):
         line = one_direction(scan, k)
@@ -108,7 +109,7 @@ def rows_data(
             parts = implicit_attention(given, line, segment=segment)
             matrix = torch.cat([parts.support, parts.query], dim=-1)
             soft = softmax_attention(line, given)
-            back_support = reading_order(*small)[k].argsort()
+            back_support = reading_order(*support_size)[k].argsort()
             columns = torch.cat([back_support, len(back_support) + back])
         else:
             matrix, soft = scan_matrix(line), softmax_attention(line)
@@ -126,7 +127,7 @@ def rows_data(
         + ["all scans", "attention"],
         "query": np.ascontiguousarray(levels[..., cut:]),
         "shares": torch.stack([own, weights[..., :cut].sum(-1)], dim=-1).numpy(),
-        "sizes": {"query": list(size), "support": list(small)},
+        "sizes": {"query": list(size), "support": list(support_size or size)},
     }
     return data | ({"support": np.ascontiguousarray(levels[..., :cut])} if cut else {})
 

@@ -11,7 +11,7 @@ import torch
 from hmnet_lite.analysis.look import HybridLook, look
 from hmnet_lite.analysis.split import one_direction
 from hmnet_lite.data.episode import Episode
-from hmnet_lite.maps import patch_size, reading_order
+from hmnet_lite.maps import reading_order
 from hmnet_lite.models.lite import HMNet
 from hmnet_lite.scan.selective import selective_scan
 from hmnet_lite.workbook.figures.parts import DIRECTION_NAMES
@@ -81,7 +81,7 @@ def scan_data(seen: HybridLook, direction: int, episode: int = 0) -> dict[str, A
     """
     size, ratio = seen.size, seen.block.patch_ratio
     support, query, _ = seen.scans()
-    sizes = {"support": patch_size(*size, ratio), "query": size}
+    sizes = {"support": seen.support_size(), "query": size}
     given = {"A": one_direction(query, direction)[2].numpy()}
     for name, scan in (("support", support), ("query", query)):
         u, delta, _, B, C, _ = one_direction(scan, direction)

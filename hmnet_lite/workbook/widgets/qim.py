@@ -90,9 +90,9 @@ def blocks_data(seen: Look, episode: int) -> dict[str, dict]:
 
 
 def paths(seen: HybridLook, episode: int) -> dict[str, Written]:
-    """SRM's outputs taken apart, and QIM's where there is one."""
+    """SRM's outputs taken apart, and QIM's where it meets the mean state."""
     found = {"SRM": written_by_srm(seen, episode)}
-    if seen.block.config.qim != "off":
+    if seen.block.config.qim not in ("off", "each"):
         found["QIM"] = written_by_qim(seen, episode)
     return found
 
@@ -133,8 +133,7 @@ def path_data(
         parts += [rest[..., marked].sum(-1), rest[..., ~marked].sum(-1)]
     sizes = torch.stack([x.norm(dim=0) for x in parts], dim=-1)  # (outputs, 4)
     total = sizes.sum(-1).clamp_min(1e-12)
-    ratio = seen.block.config.recap_ratio if own_is_all else seen.block.patch_ratio
-    small = list(patch_size(*seen.size, ratio))
+    met = patch_size(*seen.size, seen.block.intercept_ratio) if own_is_all else seen.size
     return {
         **{
             kind: (LEVELS * x).round().mul(255 / LEVELS).round().byte().numpy()
@@ -143,8 +142,8 @@ def path_data(
         "shares": (sizes / total[:, None]).numpy(),
         "skip": (written.skip.norm(dim=0) / total).numpy().astype(np.float16),
         "size": list(seen.size),
-        "support_size": small,
-        "query_size": small if own_is_all else list(seen.size),
+        "support_size": list(seen.support_size()),
+        "query_size": list(met),
     }
 
 

@@ -12,7 +12,7 @@ from hmnet_lite.analysis.look import HybridLook, look
 from hmnet_lite.analysis.split import one_direction
 from hmnet_lite.data.episode import Episode
 from hmnet_lite.mamba.hybrid import read_support
-from hmnet_lite.maps import patch_size, reading_order
+from hmnet_lite.maps import reading_order
 from hmnet_lite.models.lite import HMNet
 from hmnet_lite.workbook.figures.task import zoomed_support
 from hmnet_lite.workbook.widgets.live import Live, seen_as, still
@@ -65,23 +65,24 @@ def recap_data(
         step, float32, and "sizes" of the two maps.
     """
     ratio = ratio or seen.block.patch_ratio
+    *both, patch = seen.scans(ratio)
     scans = [
         tuple(x[episode : episode + 1] if i not in (2, 5) else x for i, x in enumerate(scan))
-        for scan in (one_direction(s, direction) for s in seen.scans(ratio)[:2])
+        for scan in (one_direction(s, direction) for s in both)
     ]
     _, P, H_S = (x[0].detach() for x in read_support(*scans[0]))
     loud = H_S.abs() >= LOUD * H_S.abs().max()
     chosen = [int(torch.where(loud, (P - keep).abs(), 9).argmin()) for keep in keeps]
     state = P.shape[1]
     entries = [(i // state, i % state) for i in dict.fromkeys(chosen)]
-    sizes = [patch_size(*seen.size, ratio), seen.size]
+    sizes = [seen.support_size(ratio), seen.size]
     orders = [reading_order(*sizes[0])[direction], reading_order(*sizes[1], ratio)[direction]]
     names = ("support", "query")
     return {
         "steps": {n: _steps(s, entries) for n, s in zip(names, scans, strict=True)},
         "map": np.stack([[float(x[c, n]) for c, n in entries] for x in (P, H_S)]).astype("f4"),
         "entries": [list(entry) for entry in entries],
-        "patch": sizes[0][0] * sizes[0][1],
+        "patch": patch,
         "orders": {n: o.numpy().astype("f4") for n, o in zip(names, orders, strict=True)},
         "sizes": {n: list(s) for n, s in zip(names, sizes, strict=True)},
     }

@@ -60,7 +60,8 @@ def test_a_self_block_s_rows(seen):
 def test_a_hybrid_block_s_rows_begin_with_the_support(seen):
     hybrid = seen.hybrid[0]
     support, query, patch = hybrid.scans()
-    data = rows_data(query, (8, 8), support=support, ratio=2, segment=patch)
+    cut = {"support_size": (4, 4), "ratio": 2, "segment": patch}
+    data = rows_data(query, (8, 8), support=support, **cut)
     assert data["support"].shape == (6, 64, 16) and data["query"].shape == (6, 64, 64)
     parts = implicit_attention(one_direction(support, 3), one_direction(query, 3), segment=patch)
     step = reading_order(8, 8, 2)[3].tolist().index(PIXEL)
