@@ -264,9 +264,9 @@ EXPERIMENTS: dict[str, Experiment] = {
             "qim-state",
             "Does QIM need the gradient through the support's state, and parameters of its own?",
             "Without it QIM alone never learns to listen; beside SRM it costs little. Own "
-            "parameters change nothing. Of the last two (so when all others had a run): nothing from "
-            "meeting each direction's state, for SRM reads all four; at full size a point or two "
-            "at same, for QIM's map of 8 × 8 blurs what SRM's of 16 × 16 says.",
+            "parameters change nothing. Of the last two (so when all others had a run): nothing "
+            "from meeting each direction's state, for SRM reads all four; at full size a point or "
+            "two at same, for QIM's map of 8 × 8 blurs what SRM's of 16 × 16 says.",
             {"SRM + QIM": "state-both", "SRM + QIM, no gradient": "state-detached",
              "SRM + QIM, own parameters": "state-qim-own", "QIM": "state-qim",
              "QIM, no gradient": "state-qim-detached",
