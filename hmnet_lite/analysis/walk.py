@@ -95,7 +95,7 @@ def walk(model: HMNet, episode: Episode) -> list[Stop]:
 def _parts(model: HMNet) -> dict[str, list[nn.Module]]:
     merge = [model.reduce_query, model.reduce_support, model.merge_query, model.merge_support]
     blocks = {f"block {i}": [block] for i, block in enumerate(model.mixer.blocks, 1)}
-    mixed = [model.mixed_norm] if model.config.prior == "mixed" else []
+    mixed = [model.mixed_norm] if model.config.matches else []
     return {
         "backbone": [model.backbone],
         "metric": [model.metric],

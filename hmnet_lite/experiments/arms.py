@@ -86,6 +86,10 @@ def _arms() -> dict[str, Arm]:
         arms.append(Arm(f"shortcuts-{mixer}-late", rival, ALONE, FEWER, after=f"state-{mixer}"))
     finer = replace(late, recap_ratio=4, support_ratio=1)
     arms.append(Arm("shortcuts-finer-late", finer, ALONE, FEWER, after="state-recap-4-support-1"))
+    matched = replace(late, prior="all")
+    arms.append(Arm("shortcuts-mixed", matched, ALONE, FEWER))
+    arms.append(Arm("shortcuts-mixed-base", replace(matched, depth=0), ALONE, FEWER))
+    arms.append(Arm("shortcuts-base", replace(late, depth=0), ALONE, FEWER))
     for name, how in (("hidden-half", "half"), ("fading", "fading"), ("both-ways", "twice")):
         arms.append(Arm(f"shortcuts-{name}", late, ALONE, FEWER, hide=how))
     twice = TrainConfig(steps=2 * ALONE.steps)

@@ -134,7 +134,7 @@ def score(run: Run, checkpoint: str | os.PathLike[str], *, progress: bool = True
             f"{checkpoint} is not {run}: {differ[0]}; move it away, and the run is trained again"
         )
     # without a mixer, nor maps of what it puts out, another support at its input changes nothing
-    shown_too = SHOWN if network.config.depth or network.config.prior == "mixed" else ()
+    shown_too = SHOWN if network.config.depth or network.config.matches else ()
     gaps, kept = {}, []
     for gap in GAPS:
         episodes = CachedFeatures(replace(TEST, fold=run.fold, gap=gap).build(), progress=progress)

@@ -127,6 +127,17 @@ EXPERIMENTS: dict[str, Experiment] = {
             "SRM + QIM, no prior",
         ),
         Experiment(
+            "mixed-beside",
+            "Is a mixed prior, which is learned, worth anything beside both frozen shortcuts?",
+            "A point at same, where its classes were seen in training, and nothing at held-out. "
+            "Mamba adds nothing to it, here either.",
+            {"without Mamba": "shortcuts-base",
+             "SRM + QIM": "shortcuts-both",
+             "without Mamba, mixed prior": "shortcuts-mixed-base",
+             "SRM + QIM, mixed prior": "shortcuts-mixed"},
+            "without Mamba",
+        ),
+        Experiment(
             "equal-steps",
             "Does learning the state first cost accuracy, when all have had as many steps?",
             "A point or two: half of the steps were spent without the shortcuts. Leaving Mamba "

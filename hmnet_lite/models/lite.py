@@ -50,7 +50,8 @@ class HMNetConfig(MixerConfig):
             the prior are shortcuts: with them the support reaches the query without the mixer.
         prior: who is shown the evidence maps: "both" the merge before the mixer and the decoder,
             the "decoder" alone, or "none". Or "mixed": the decoder is shown maps of the same kinds,
-            but between query and support as they come out of the mixer, so none goes past it; ours.
+            but between query and support as they come out of the mixer, so none goes past it; or
+            "all": as "both" and as "mixed". The last two are ours.
         zoom: show the mixer supports cut to the box of their class and enlarged.
         start: how the mixer begins: "silent", adding nothing, so that training starts from the
             network without Mamba; or "matching", as a matcher of query and support (see
@@ -64,7 +65,7 @@ class HMNetConfig(MixerConfig):
 
     backbone: str = "efficientnet_lite0"
     prototype: bool = True
-    prior: Literal["both", "decoder", "none", "mixed"] = "both"
+    prior: Literal["both", "decoder", "none", "mixed", "all"] = "both"
     zoom: bool = False
     start: Literal["silent", "matching"] = "silent"
     mixer: Literal["mamba", "convolution", "mlp", "attention", "twister"] = "mamba"
@@ -77,23 +78,28 @@ class HMNetConfig(MixerConfig):
             )
         if self.dim < 16 or self.dim % 16:
             raise ValueError(f"dim={self.dim}; expected a positive multiple of 16")
-        if self.prior not in ("both", "decoder", "none", "mixed"):
-            raise ValueError(f"prior={self.prior!r}; expected both, decoder, none or mixed")
+        if self.prior not in ("both", "decoder", "none", "mixed", "all"):
+            raise ValueError(f"prior={self.prior!r}; expected both, decoder, none, mixed or all")
         if self.start not in ("silent", "matching"):
             raise ValueError(f"start={self.start!r}; expected silent or matching")
         if self.mixer not in ("mamba", *CORES):
             raise ValueError(f"mixer={self.mixer!r}; expected mamba, {', '.join(CORES)}")
-        if self.prior == "mixed" and (self.mixer != "mamba" or self.pool_shots != "features"):
+        if self.matches and (self.mixer != "mamba" or self.pool_shots != "features"):
             raise ValueError(
-                "prior='mixed' needs mixer='mamba', which gives a support beside the query, and "
-                f"pool_shots='features', one for all shots; they are {self.mixer!r} and "
-                f"{self.pool_shots!r}"
+                f"prior={self.prior!r} needs mixer='mamba', which gives a support beside the "
+                "query, and pool_shots='features', one for all shots; they are "
+                f"{self.mixer!r} and {self.pool_shots!r}"
             )
         for name, plain in (("pool_shots", "features"), ("generated", False)):
             if self.mixer != "mamba" and getattr(self, name) != plain:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} needs mixer='mamba'; it is {self.mixer!r}"
                 )
+
+    @property
+    def matches(self) -> bool:
+        """Whether the decoder is shown maps of what comes out of the mixer."""
+        return self.prior in ("mixed", "all")
 
 
 class HMNet(nn.Module):
@@ -117,16 +123,16 @@ class HMNet(nn.Module):
             self.add_module(f"reduce_{kind}", nn.Sequential(nn.Conv2d(deep, dim, 1), bend))
         self.merge_query = nn.Conv2d(2 * dim + evidence, dim, 1, bias=False)
         self.merge_support = nn.Conv2d(2 * dim + 1, dim, 1, bias=False)
-        mixed = config.prior == "mixed"
         if config.mixer != "mamba":
             self.mixer = ControlMixer(config, config.mixer)
         else:
-            self.mixer = MambaMixer(config, keep_support=mixed)
+            self.mixer = MambaMixer(config, keep_support=config.matches)
         if config.start == "silent":
             self.mixer.start_silent()
-        if mixed:
+        if config.matches:
             self.mixed_norm = nn.BatchNorm2d(KINDS, momentum=0.05)
-        self.digest = nn.Conv2d(KINDS if mixed else evidence, DIGEST, 1)
+        told = {"mixed": KINDS, "all": evidence + KINDS}.get(config.prior, evidence)
+        self.digest = nn.Conv2d(told, DIGEST, 1)
         self.decoder = Decoder(dim, self.backbone.fine_channels, DIGEST)
 
     def forward(self, query_image: Tensor, support_images: Tensor, support_masks: Tensor) -> Tensor:
@@ -198,7 +204,7 @@ class HMNet(nn.Module):
         told = prototype if self.config.prototype else torch.zeros_like(prototype)
         if hidden is not None:
             told = told.masked_fill(hidden[:, None], 0)
-        hint = evidence if self.config.prior == "both" else nothing
+        hint = evidence if self.config.prior in ("both", "all") else nothing
         q = self.merge_query(torch.cat([q, _spread(told, q), hint], dim=1))
 
         if mixer_support is not None:
@@ -212,14 +218,16 @@ class HMNet(nn.Module):
             shown, shares = (x.unflatten(0, shares.shape[:2]) for x in cut)
         s = self._support_map(shown, shares, q)
 
-        if self.config.prior == "mixed":
+        hint = nothing if self.config.prior == "none" else evidence
+        if self.config.matches:
             mixed, read = self.mixer.both(q, s)
             maps = mixed_maps(mixed, read, shares)
             record(mixed_prior=maps)
-            hint = self.mixed_norm(maps.to(mixed.dtype))
+            matched = self.mixed_norm(maps.to(mixed.dtype))
+            alone = self.config.prior == "mixed"
+            hint = matched if alone else torch.cat([evidence, matched], dim=1)
         else:
             mixed = self.mixer(q, s)
-            hint = nothing if self.config.prior == "none" else evidence
         record(prior=prior, prototype=prototype, query_in=q, support_in=s, query_out=mixed)
         return self.decoder(F.relu(mixed), query.fine, self.digest(hint))
 

@@ -1,6 +1,7 @@
 """The support by the state alone: zoom, the matching start, and who is listened to."""
 
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 import torch
@@ -103,12 +104,14 @@ def test_the_mixer_may_be_shown_another_support(objects, prior, shown):
 def test_starts_and_priors_are_checked():
     with pytest.raises(ValueError, match=r"start='loud'; expected silent or matching"):
         HMNetConfig(start="loud")
-    with pytest.raises(ValueError, match=r"prior='some'; expected both, decoder, none or mixed"):
+    with pytest.raises(
+        ValueError, match=r"prior='some'; expected both, decoder, none, mixed or all"
+    ):
         HMNetConfig(prior="some")
     with pytest.raises(ValueError, match=r"prior='mixed' needs mixer='mamba'.*'attention'"):
         HMNetConfig(prior="mixed", mixer="attention")
-    with pytest.raises(ValueError, match=r"prior='mixed' needs .*pool_shots='features'.*'recaps'"):
-        HMNetConfig(prior="mixed", pool_shots="recaps")
+    with pytest.raises(ValueError, match=r"prior='all' needs .*pool_shots='features'.*'recaps'"):
+        HMNetConfig(prior="all", pool_shots="recaps")
 
 
 def test_mixed_maps_are_cosines_of_what_comes_out_of_the_mixer():
@@ -140,6 +143,20 @@ def test_a_mixed_prior_carries_the_support_and_teaches_what_makes_it(objects, sw
     assert model.reduce_support[0].weight.grad.abs().max() > 0
     _, other, _ = features([1], objects)
     assert not torch.allclose(model.segment(query, other, masks), logits, atol=1e-4)
+
+
+def test_all_maps_are_the_frozen_and_the_mixed_ones(objects):
+    torch.manual_seed(0)
+    model = HMNet(replace(ALONE, prior="all"))
+    model.metric.fit(*objects)
+    query, support, masks = features([0], objects)
+    with mock.patch.object(model.digest, "forward", wraps=model.digest.forward) as digest:
+        model.segment(query, support, masks).mean().backward()
+    ((told,), _) = digest.call_args
+    frozen = model.evidence_norm.num_features
+    assert told.shape[1] == frozen + 7 and told[:, :frozen].std() > 0.1
+    idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert idle == [], "everything is used"
 
 
 def test_an_untrained_mixed_prior_prefers_the_class_that_is_shown(objects):
