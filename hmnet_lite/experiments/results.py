@@ -22,6 +22,7 @@ from hmnet_lite.scoring.metrics import Scores
 from hmnet_lite.scoring.packing import unpack_scores
 
 FOLDER = Path(__file__).resolve().parents[2] / "figures" / "experiments"
+COUNTED = ("right", "wrong")  # of which each episode's counts are kept
 #: what the mixer was shown, as tables call it
 SHOWN = {"right": "right support", "wrong": "wrong class", "none": "no support"}
 
@@ -53,20 +54,19 @@ class Result:
             `hmnet_lite.experiments.runs.score` gives them.
         scores: (gap, "right" or "wrong") to `Scores` with each episode's counts; a network without
             a mixer has no "wrong".
-        none: gap to mIoU in [0, 1] with no support at the mixer's input; empty without a mixer.
+        others: (gap, "none" or "state") to mIoU in [0, 1]: with no support at the mixer's input;
+            with a wrong one in its state alone, where a mixed prior is of the right one.
     """
 
     run: Run
     facts: dict[str, Any]
     scores: dict[tuple[str, str], Scores]
-    none: dict[str, float]
+    others: dict[tuple[str, str], float]
 
     def miou(self, gap: str, shown: str = "right") -> float | None:
         """In [0, 1]; None where it was not tested."""
-        if shown == "none":
-            return self.none.get(gap)
         scores = self.scores.get((gap, shown))
-        return scores and scores.miou
+        return scores.miou if scores else self.others.get((gap, shown))
 
 
 def runs_of(arms: Iterable[Arm]) -> list[Run]:
@@ -95,15 +95,16 @@ def read(path: str | os.PathLike[str]) -> Result:
         facts = json.loads(Path(path).read_text(encoding="utf-8"))
         gaps = facts.pop("gaps")
         run = Run(ARMS[facts["arm"]], facts["fold"], facts["seed"])
-        tests = [(gap, shown) for gap, found in gaps.items() for shown in found if shown != "none"]
+        mious = {(gap, shown): x for gap, found in gaps.items() for shown, x in found.items()}
+        tests = [key for key in mious if key[1] in COUNTED]
         scores = dict(zip(tests, unpack_scores(facts.pop("counts"), len(tests)), strict=True))
-        none = {gap: found["none"] for gap, found in gaps.items() if "none" in found}
+        others = {key: x for key, x in mious.items() if key[1] not in COUNTED}
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise ValueError(
             f"{path} is not the result of an arm ({type(error).__name__}: {error}); remove it and "
             "run the arm again"
         ) from error
-    return Result(run, facts, scores, none)
+    return Result(run, facts, scores, others)
 
 
 def load(folder: str | os.PathLike[str] = FOLDER) -> dict[str, list[Result]]:

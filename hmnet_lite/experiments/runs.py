@@ -9,7 +9,7 @@ from typing import Any
 
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
 from hmnet_lite.experiments.arms import ARMS
-from hmnet_lite.experiments.results import FOLDER, Run, path_of
+from hmnet_lite.experiments.results import COUNTED, FOLDER, Run, path_of
 from hmnet_lite.files import write_json
 from hmnet_lite.machine import commit, made_on
 from hmnet_lite.models.features import CachedFeatures
@@ -121,8 +121,9 @@ def score(run: Run, checkpoint: str | os.PathLike[str], *, progress: bool = True
 
     Returns:
         what its file holds: who it is, how it was trained and tested, for each gap the mIoU in
-        [0, 1] under what the mixer was shown, and of all these but "none", in order, the packed
-        counts of each episode.
+        [0, 1] under what the mixer was shown, and of those in `COUNTED`, in order, the packed
+        counts of each episode. "state": what it wrote in its state was of a wrong support, and a
+        mixed prior of the right one.
 
     Raises:
         ValueError: the checkpoint is of another run; the first field that differs is named.
@@ -141,9 +142,11 @@ def score(run: Run, checkpoint: str | os.PathLike[str], *, progress: bool = True
         asked = {"right": model_predictor(network)}
         for shown in shown_too:
             asked[shown] = misled_predictor(network, episodes, shown)
+        if network.config.matches:
+            asked["state"] = misled_predictor(network, episodes, "wrong", keep_maps=True)
         scores = evaluate(asked, episodes, progress=progress)
         gaps[gap] = {shown: found.miou for shown, found in scores.items()}
-        kept += [found for shown, found in scores.items() if shown != "none"]
+        kept += [found for shown, found in scores.items() if shown in COUNTED]
     protocol = replace(TEST, fold=run.fold).to_dict()
     protocol.pop("gap")
     told = ("steps", "seconds", "trained_parameters", "episodes", "threads")

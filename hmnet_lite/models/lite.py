@@ -168,6 +168,7 @@ class HMNet(nn.Module):
         masks: Tensor,
         mixer_support: tuple[Tensor, Tensor] | None = None,
         hidden: Tensor | None = None,
+        keep_maps: bool = False,
     ) -> Tensor:
         """The trained part, on features (which training caches).
 
@@ -177,9 +178,12 @@ class HMNet(nn.Module):
             masks: (batch, shots, height, width) of {0, 1, 255}.
             mixer_support: another (support, masks) for the mixer alone: what changes is what the
                 network hears through its state. Prototype and priors stay those of `support`.
-                Masks of zeros show the mixer no support at all.
+                Masks of zeros show the mixer no support at all. A mixed prior is then of that
+                other support, too.
             hidden: (batch,) bool: episodes whose prototype and prior nobody is shown, as in
                 `hmnet_lite.training.hiding`; None: none are.
+            keep_maps: with another `mixer_support`, compare the query that comes out of the mixer
+                with the own support all the same: a mixed prior that tells of the state alone.
 
         Returns:
             logits (batch, 2, 2h, 2w) at stride 8.
@@ -207,20 +211,20 @@ class HMNet(nn.Module):
         hint = evidence if self.config.prior in ("both", "all") else nothing
         q = self.merge_query(torch.cat([q, _spread(told, q), hint], dim=1))
 
+        own = shown, shares
         if mixer_support is not None:
             shares = class_share(mixer_support[1], mixer_support[0])
             with torch.no_grad(), exact(support):
                 supports = self.metric(mixer_support[0])
             shown = self._reduce(supports)
-        shares = shares.to(shown.dtype)
-        if self.config.zoom:
-            cut = zoom(shown.flatten(0, 1), shares.flatten(0, 1))
-            shown, shares = (x.unflatten(0, shares.shape[:2]) for x in cut)
-        s = self._support_map(shown, shares, q)
+        s, shares = self._support_map(shown, shares, q)
 
         hint = nothing if self.config.prior == "none" else evidence
         if self.config.matches:
             mixed, read = self.mixer.both(q, s)
+            if keep_maps and mixer_support is not None:
+                own_s, shares = self._support_map(*own, q)
+                read = self.mixer.both(q, own_s)[1]
             maps = mixed_maps(mixed, read, shares)
             record(mixed_prior=maps)
             matched = self.mixed_norm(maps.to(mixed.dtype))
@@ -262,15 +266,20 @@ class HMNet(nn.Module):
         s = torch.cat(supports, dim=2).to(self.merge_support.weight.dtype)  # (b, k, channels, h, w)
         return self.reduce_support(s.flatten(0, 1)).unflatten(0, s.shape[:2])
 
-    def _support_map(self, shown: Tensor, shares: Tensor, like: Tensor) -> Tensor:
-        """Supports on their class only, at the query map's size.
+    def _support_map(self, shown: Tensor, shares: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Supports on their class only, cut where they are to be, at the query map's size.
 
-        (batch, dim, h, w), averaged; or (batch, shots, dim, h, w) where the mixer reads each.
+        (batch, dim, h, w), averaged; or (batch, shots, dim, h, w) where the mixer reads each. And
+        the share of each of their cells, (batch, shots, h, w).
         """
-        if self.config.pool_shots != "features":
-            each = zip(shown.split(1, 1), shares.split(1, 1), strict=True)
-            return torch.stack([self._averaged(*shot, like) for shot in each], dim=1)
-        return self._averaged(shown, shares, like)
+        shares = shares.to(shown.dtype)
+        if self.config.zoom:
+            cut = zoom(shown.flatten(0, 1), shares.flatten(0, 1))
+            shown, shares = (x.unflatten(0, shares.shape[:2]) for x in cut)
+        if self.config.pool_shots == "features":
+            return self._averaged(shown, shares, like), shares
+        each = zip(shown.split(1, 1), shares.split(1, 1), strict=True)
+        return torch.stack([self._averaged(*shot, like) for shot in each], dim=1), shares
 
     def _averaged(self, shown: Tensor, shares: Tensor, like: Tensor) -> Tensor:
         prototype = masked_mean(shown, shares).mean(1)

@@ -92,13 +92,16 @@ def prior_threshold(
     return best_threshold([seen[i] for i in range(len(seen))])
 
 
-def misled_predictor(network: HMNet, episodes: Sequence[CachedEpisode], shown: str) -> Predictor:
+def misled_predictor(
+    network: HMNet, episodes: Sequence[CachedEpisode], shown: str, *, keep_maps: bool = False
+) -> Predictor:
     """(H, W) bool masks of a network whose mixer is shown another support than its own.
 
     Args:
         network: in evaluation mode.
         episodes: where the wrong supports come from; each episode is asked with its own `index`.
         shown: "wrong": the support of the next episode of another class. "none": zeros.
+        keep_maps: as in `HMNet.segment`: of a mixed prior, mislead the state alone.
     """
     if shown not in SHOWN:
         raise ValueError(f"shown is {shown!r}; expected one of {', '.join(SHOWN)}")
@@ -112,7 +115,7 @@ def misled_predictor(network: HMNet, episodes: Sequence[CachedEpisode], shown: s
             features, masks = torch.zeros_like(features), torch.zeros_like(masks)
         return features, masks
 
-    return model_predictor(network, mixer_support=mixer_support)
+    return model_predictor(network, mixer_support=mixer_support, keep_maps=keep_maps)
 
 
 def wrong_episode(episodes: Sequence[CachedEpisode], episode: CachedEpisode) -> CachedEpisode:

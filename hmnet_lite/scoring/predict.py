@@ -20,13 +20,16 @@ Shown = Callable[[CachedEpisode], tuple[torch.Tensor, torch.Tensor]]
 THRESHOLDS = np.linspace(0.05, 0.95, 19)
 
 
-def model_predictor(model: HMNet, *, mixer_support: Shown | None = None) -> Predictor:
+def model_predictor(
+    model: HMNet, *, mixer_support: Shown | None = None, keep_maps: bool = False
+) -> Predictor:
     """(H, W) bool masks of a trained network, from cached features.
 
     Args:
         model: in evaluation mode.
         mixer_support: episode to the deep features (1, shots, channels, h, w) and masks (1, shots,
             H, W) that the mixer is shown instead of the episode's own; see `HMNet.segment`.
+        keep_maps: as there.
     """
     device = next(model.parameters()).device
 
@@ -35,6 +38,7 @@ def model_predictor(model: HMNet, *, mixer_support: Shown | None = None) -> Pred
         batch = stack([episode], device)
         given = (batch.query, batch.support, batch.support_masks)
         shown = {} if mixer_support is None else {"mixer_support": mixer_support(episode)}
+        shown |= {"keep_maps": True} if keep_maps else {}
         logits = model.segment(*given, **shown)
         return _at_own_size(logits[:, 1:] - logits[:, :1], episode) > 0
 

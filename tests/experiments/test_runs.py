@@ -74,6 +74,7 @@ def test_maps_of_what_a_mixer_puts_out_can_be_misled_without_a_block(tmp_path, m
     (result,) = results.load(tmp_path)["matched"]
     wrong, right = (result.scores["same", shown] for shown in ("wrong", "right"))
     assert result.miou("same", "none") is not None
+    assert result.miou("same", "state") == right.miou, "it has no state that could be misled"
     assert wrong.counts.tolist() != right.counts.tolist()
 
 

@@ -27,7 +27,7 @@ def scores(share, episodes=20, side=10):
 
 def result(arm, seed, right, wrong, none=0.1, **size):
     found = {("same", "right"): scores(right, **size), ("same", "wrong"): scores(wrong, **size)}
-    return Result(Run(ARMS[arm], 0, seed), {}, found, {"same": none})
+    return Result(Run(ARMS[arm], 0, seed), {}, found, {("same", "none"): none})
 
 
 RESULTS = {

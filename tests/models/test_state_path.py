@@ -145,6 +145,26 @@ def test_a_mixed_prior_carries_the_support_and_teaches_what_makes_it(objects, sw
     assert not torch.allclose(model.segment(query, other, masks), logits, atol=1e-4)
 
 
+@pytest.mark.parametrize("switches", [{}, dict(srm="off", qim="off"), dict(depth=0)])
+def test_the_state_alone_can_be_misled(objects, switches):
+    """Maps of the own support, and a query that read another: as if none read, nothing changes."""
+    torch.manual_seed(0)
+    model = HMNet(replace(ALONE, prior="mixed", **switches)).eval()
+    model.metric.fit(*objects)
+    model.start_matching(*objects)
+    query, support, masks = features([0], objects)
+    other = features([1], objects)[1:]
+    with torch.no_grad(), Recorder() as seen:
+        right = model.segment(query, support, masks)
+        maps = seen.network["mixed_prior"]
+        misled = model.segment(query, support, masks, other, keep_maps=True)
+        moved = (seen.network["mixed_prior"] - maps).abs().max()
+        wrong = model.segment(query, support, masks, other)
+        all_moved = (seen.network["mixed_prior"] - maps).abs().max()
+    assert torch.equal(misled, right) == bool(switches) == bool(moved == 0)
+    assert not torch.equal(wrong, right) and all_moved > moved
+
+
 def test_all_maps_are_the_frozen_and_the_mixed_ones(objects):
     torch.manual_seed(0)
     model = HMNet(replace(ALONE, prior="all"))
