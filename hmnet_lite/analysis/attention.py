@@ -160,7 +160,7 @@ def intercepted(seen: HybridLook) -> Intercepted:
     mixes neighbours' outputs, as any enlargement does.
 
     Raises:
-        ValueError: the block has no QIM.
+        ValueError: the block has no QIM, or one that meets each direction's state.
     """
     u, delta, A, B, C, D = seen.intercept_scan()
     support_scan, _, _ = seen.scans()

@@ -82,6 +82,7 @@ def read(seen: HybridLook, ratio: int) -> Tensor:
     return sum(from_sequences(lines, *seen.size, ratio))
 
 
+@torch.no_grad()
 def met(seen: HybridLook, ratio: int) -> Tensor:
     """What QIM gives at α, (b, 2·dim, h, w): as recorded, or anew for another support state."""
     support, _, _ = seen.scans(ratio)

@@ -56,7 +56,8 @@ def core_map(seen: BlockLook, episode: int = 0) -> CoreMap:
         episode: which of its batch.
 
     Raises:
-        ValueError: the query's map cannot be cut into patches of one size.
+        ValueError: the query's map cannot be cut into patches of one size; QIM meets each
+            direction's state.
     """
     if isinstance(seen, HybridLook):
         return _hybrid(seen, episode)

@@ -100,7 +100,7 @@ def written_by_qim(seen: HybridLook, episode: int = 0) -> Written:
     Query pixels are those of the small map on which QIM works.
 
     Raises:
-        ValueError: the block has no QIM.
+        ValueError: the block has no QIM, or one that meets each direction's state.
     """
     parts = intercepted(seen)
     small = patch_size(*seen.size, seen.block.intercept_ratio)

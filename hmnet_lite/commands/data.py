@@ -76,10 +76,11 @@ def check_lite_size(size: int, *configs: object) -> None:
     """HMNet-lite's squares, and the maps that these networks read in them. Raises ValueError."""
     if size % 16:
         raise ValueError(f"--image-size {size}; HMNet-lite expects a multiple of 16")
-    recaps = [c for c in configs if isinstance(c, MixerConfig) and c.depth]
-    ratio = max((c.recap_ratio for c in recaps), default=1)
-    if ratio > size // 16:
-        raise ValueError(
-            f"a recap ratio of {ratio} cuts the map in more patches a side than it has pixels, "
-            f"{size // 16} for --image-size {size}; expected at most that"
-        )
+    mixers = [c for c in configs if isinstance(c, MixerConfig) and c.depth]
+    for name in ("recap", "support", "qim"):
+        ratio = max((getattr(c, f"{name}_ratio") or 1 for c in mixers), default=1)
+        if ratio > size // 16:
+            raise ValueError(
+                f"a {name} ratio of {ratio} cuts the map in more patches a side than it has "
+                f"pixels, {size // 16} for --image-size {size}; expected at most that"
+            )

@@ -53,7 +53,8 @@ class Result:
         facts: steps, seconds, trained_parameters, config, protocol, machine and more, as
             `hmnet_lite.experiments.runs.score` gives them.
         scores: (gap, "right" or "wrong") to `Scores` with each episode's counts; a network without
-            a mixer has no "wrong".
+            a mixer has no "wrong", but where it compares what a mixer would put out: then maps and
+            state are of the wrong support.
         others: (gap, "none" or "state") to mIoU in [0, 1]: with no support at the mixer's input;
             with a wrong one in its state alone, where a mixed prior is of the right one.
     """

@@ -81,7 +81,8 @@ def heard(experiment: Experiment, results: Results) -> str:
 
     It does where its support use is seen, as in `verdicts`, and is half a point or more: over
     enough episodes a difference of nothing can be sure. A network without a mixer has nothing to
-    listen with, and no line.
+    listen with, and no line; but one with a mixed prior hears the support by that, mixer or none:
+    what its state is worth is in `Result.miou(gap, "state")`.
     """
     words = ("listens", "does better misled", "deaf")
     found = dict(_found(experiment, results))

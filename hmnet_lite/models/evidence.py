@@ -77,6 +77,7 @@ def _maps(cosines: Tensor, dots: Tensor, lengths: Tensor, barred: Sequence[Tenso
     # a softmax, no larger than exp(SHARPNESS): a cell counts as much as is known of it
     of_class, of_all = ((SHARPNESS * cosines).exp() @ voices).unbind(-1)
     alike = of_class / of_all.clamp_min(1e-6)
-    prototypes = (dots / (lengths.sqrt()[:, None] + 1e-6)).unbind(-1)
+    # nothing outside the class, or nothing of it: a prototype of length 0, whose root has no slope
+    prototypes = (dots / (lengths.clamp_min(1e-12).sqrt()[:, None] + 1e-6)).unbind(-1)
     stretched = [min_max(x[:, None])[:, 0] for x in (best[0], prototypes[0])]
     return [*best, alike, *prototypes, *stretched]

@@ -32,7 +32,7 @@ from hmnet_lite.models.evidence import KINDS, evidence_maps
 from hmnet_lite.models.metric import Metric
 from hmnet_lite.models.prior import masked_mean
 from hmnet_lite.models.zoom import zoom
-from hmnet_lite.record import record
+from hmnet_lite.record import Recorder, record
 from hmnet_lite.scan.precision import exact, in_full
 
 DIGEST = 8  # channels of the evidence as the decoder sees it
@@ -181,7 +181,8 @@ class HMNet(nn.Module):
                 Masks of zeros show the mixer no support at all. A mixed prior is then of that
                 other support, too.
             hidden: (batch,) bool: episodes whose prototype and prior nobody is shown, as in
-                `hmnet_lite.training.hiding`; None: none are.
+                `hmnet_lite.training.hiding`; None: none are. A mixed prior stays: it goes by
+                the mixer.
             keep_maps: with another `mixer_support`, compare the query that comes out of the mixer
                 with the own support all the same: a mixed prior that tells of the state alone.
 
@@ -224,7 +225,8 @@ class HMNet(nn.Module):
             mixed, read = self.mixer.both(q, s)
             if keep_maps and mixer_support is not None:
                 own_s, shares = self._support_map(*own, q)
-                read = self.mixer.both(q, own_s)[1]
+                with Recorder():  # whoever listens hears of the other support
+                    read = self.mixer.both(q, own_s)[1]
             maps = mixed_maps(mixed, read, shares)
             record(mixed_prior=maps)
             matched = self.mixed_norm(maps.to(mixed.dtype))
@@ -291,7 +293,8 @@ class HMNet(nn.Module):
 def mixed_maps(query: Tensor, support: Tensor, shares: Tensor) -> Tensor:
     """The seven maps of `evidence_maps` between query and support as the mixer puts them out.
 
-    Learned, where those of the metric are not: gradients go through.
+    Learned, where those of the metric are not: gradients go through. What a mask ignores (255)
+    counts as background here: the mixer is shown the class alone.
 
     Args:
         query, support: (batch, dim, height, width).

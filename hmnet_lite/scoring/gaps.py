@@ -2,7 +2,8 @@
 
 *Support use* asks what a network does when its mixer is shown the wrong support: another class's,
 or none, while its prior and prototype stay right. Where the score stays the same, what the mixer
-computes from the support is not used.
+computes from the support is not used. A mixed prior is made of what the mixer puts out, so it is
+misled with the state, unless `keep_maps` is asked for.
 """
 
 from __future__ import annotations

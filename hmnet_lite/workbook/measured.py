@@ -188,7 +188,7 @@ def _inside(seen: Look) -> tuple[int, int]:
 def _heard(hybrid: HybridLook, pixel, ratio: int) -> list:
     """Norms over channels: of the first direction, of the last, and of their sum over all."""
     support, query, _ = hybrid.scans(ratio)
-    small = tuple(n // ratio for n in hybrid.size)
+    small = hybrid.support_size(ratio)
     each = heard_by_direction(support, query, pixel, (small, hybrid.size), ratio=ratio)
     whole = tuple(sum(maps) for maps in zip(*each, strict=True))
     return [[m[0].norm(dim=0) for m in pair] for pair in (each[0], each[3], whole)]

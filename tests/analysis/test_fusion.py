@@ -19,6 +19,7 @@ def test_what_the_block_does_is_among_its_fusions(seen):
     found = fusions(hybrid, seen.support_class)
     wanted = [x for x in FUSIONS if config.qim != "off" or "QIM" not in x]
     assert list(found) == wanted
+    assert not any(x.requires_grad for x in found.values())
     own = "SRM" if config.srm == "recap" else "concatenation"
     torch.testing.assert_close(found[own], hybrid.record["srm_query"], rtol=1e-4, atol=1e-5)
     if config.qim != "off":

@@ -62,6 +62,7 @@ def test_options_are_the_fields_of_the_configs_and_their_docstrings():
         (["train", "--learning-rate", "1e308"], "learning_rate is 1e+308; expected a number, more"),
         (["train", "--state", "9" * 25], "expected 1 to 1,024"),
         (["train", "--recap-ratio", "17"], "a recap ratio of 17 cuts the map in more patches"),
+        (["train", "--qim-ratio", "32"], "a qim ratio of 32 cuts the map in more patches"),
         (["compare", "--seeds", "9" * 25], "expected at most 9,223"),
         (["compare", "--episodes", "9" * 25], "length is 9999999999999999999999999"),
         (["train", "--image-size", "250"], "--image-size 250; HMNet-lite expects a multiple of 16"),

@@ -145,6 +145,14 @@ def test_a_mixed_prior_carries_the_support_and_teaches_what_makes_it(objects, sw
     assert not torch.allclose(model.segment(query, other, masks), logits, atol=1e-4)
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_support_that_is_all_class_or_none_of_it_has_a_gradient(share):
+    query, support = (torch.randn(1, 16, 8, 8, requires_grad=True) for _ in range(2))
+    maps = mixed_maps(query, support, torch.full((1, 1, 8, 8), share))
+    grads = torch.autograd.grad(maps.square().sum(), (query, support))
+    assert maps.isfinite().all() and all(grad.isfinite().all() for grad in grads)
+
+
 @pytest.mark.parametrize("switches", [{}, dict(srm="off", qim="off"), dict(depth=0)])
 def test_the_state_alone_can_be_misled(objects, switches):
     """Maps of the own support, and a query that read another: as if none read, nothing changes."""
@@ -157,7 +165,9 @@ def test_the_state_alone_can_be_misled(objects, switches):
     with torch.no_grad(), Recorder() as seen:
         right = model.segment(query, support, masks)
         maps = seen.network["mixed_prior"]
+        blocks = len(seen.blocks)
         misled = model.segment(query, support, masks, other, keep_maps=True)
+        assert len(seen.blocks) == 2 * blocks, "what only compares is not recorded"
         moved = (seen.network["mixed_prior"] - maps).abs().max()
         wrong = model.segment(query, support, masks, other)
         all_moved = (seen.network["mixed_prior"] - maps).abs().max()
