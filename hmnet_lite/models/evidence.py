@@ -26,6 +26,8 @@ def evidence_maps(
     support: Sequence[Tensor],
     shares: Tensor,
     known: Tensor | None = None,
+    *,
+    together: bool = True,
 ) -> Tensor:
     """Seven maps of each depth, then of all depths together, averaged over shots.
 
@@ -35,9 +37,10 @@ def evidence_maps(
         shares: (batch, shots, h, w) in [0, 1], the share of each cell that the class covers.
         known: the share of each cell that is not ignored; what is ignored (255 in a mask, as the
             padding of a photograph) is neither foreground nor background. None: all is known.
+        together: whether the seven of all depths together follow; of one depth they are its own.
 
     Returns:
-        (batch, 7·(depths + 1), height, width).
+        (batch, 7·(depths + 1), height, width), or 7·depths.
     """
     size, shots = query[0].shape[-2:], shares.shape[1]
     known = torch.ones_like(shares) if known is None else known
@@ -56,9 +59,9 @@ def evidence_maps(
         dots.append(cosines[-1] @ weights)
         lengths.append((s @ weights).square().sum(1))  # (b·k, 2), squared
         maps += _maps(cosines[-1], dots[-1], lengths[-1], barred, voices)
-    depths = len(query)  # all together: vectors of unit length again
-    together = [sum(parts) / depths for parts in (cosines, dots, lengths)]
-    maps += _maps(*together, barred, voices)
+    if together:  # vectors of unit length again
+        whole = [sum(parts) / len(query) for parts in (cosines, dots, lengths)]
+        maps += _maps(*whole, barred, voices)
     found = torch.stack(maps, dim=1).unflatten(-1, size)  # (b·k, maps, height, width)
     return found.unflatten(0, (-1, shots)).mean(1)
 

@@ -306,7 +306,7 @@ def mixed_maps(query: Tensor, support: Tensor, shares: Tensor) -> Tensor:
     with exact(query):
         units = [F.normalize(in_full(x), dim=1) for x in (query, support)]
         covered = resize(in_full(shares).mean(1, keepdim=True), *support.shape[-2:])
-        return evidence_maps(units[:1], [units[1][:, None]], covered)[:, :KINDS]
+        return evidence_maps(units[:1], [units[1][:, None]], covered, together=False)
 
 
 def class_share(masks: Tensor, features: Tensor) -> Tensor:

@@ -37,9 +37,8 @@ def model_predictor(
     def predict(episode: CachedEpisode) -> np.ndarray:
         batch = stack([episode], device)
         given = (batch.query, batch.support, batch.support_masks)
-        shown = {} if mixer_support is None else {"mixer_support": mixer_support(episode)}
-        shown |= {"keep_maps": True} if keep_maps else {}
-        logits = model.segment(*given, **shown)
+        shown = mixer_support and mixer_support(episode)
+        logits = model.segment(*given, mixer_support=shown, keep_maps=keep_maps)
         return _at_own_size(logits[:, 1:] - logits[:, :1], episode) > 0
 
     return predict
