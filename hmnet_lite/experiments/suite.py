@@ -112,6 +112,16 @@ EXPERIMENTS: dict[str, Experiment] = {
             "shortcuts always there",
         ),
         Experiment(
+            "loudness",
+            "Is the state heard beside a softer prior, or drowned by one as loud as the paper's?",
+            "Neither: weights grow to what a softer prior lacks, and the state stays unheard "
+            "beside all three. Ten times louder costs a point at a wide gap, for the decoder "
+            "trusts the maps more; ten times softer costs nothing.",
+            {"prior × 1": "shortcuts-both", "prior × 10, as released": "shortcuts-louder",
+             "prior × 0.1": "shortcuts-softer"},
+            "prior × 1",
+        ),
+        Experiment(
             "mixed-prior",
             "Does a prior that is made of what the mixer puts out make the state count, and pay?",
             "It lifts the state alone by ten points at same and by three at held-out, for what is "

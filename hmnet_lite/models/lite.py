@@ -52,6 +52,8 @@ class HMNetConfig(MixerConfig):
             the "decoder" alone, or "none". Or "mixed": the decoder is shown maps of the same kinds,
             but between query and support as they come out of the mixer, so none goes past it; or
             "all": as "both" and as "mixed". The last two are ours.
+        prior_scale: how loud the evidence is beside features of size 1; the released network's
+            priors are scaled by 10.
         zoom: show the mixer supports cut to the box of their class and enlarged.
         start: how the mixer begins: "silent", adding nothing, so that training starts from the
             network without Mamba; or "matching", as a matcher of query and support (see
@@ -60,12 +62,14 @@ class HMNetConfig(MixerConfig):
             `hmnet_lite.models.controls`: "convolution", "mlp", "attention" or "twister".
 
     Raises:
-        ValueError: as `MixerConfig`; no such backbone; a dim that is no multiple of 16.
+        ValueError: as `MixerConfig`; no such backbone; a dim that is no multiple of 16; a
+            prior_scale that is not above 0.
     """
 
     backbone: str = "efficientnet_lite0"
     prototype: bool = True
     prior: Literal["both", "decoder", "none", "mixed", "all"] = "both"
+    prior_scale: float = 1.0
     zoom: bool = False
     start: Literal["silent", "matching"] = "silent"
     mixer: Literal["mamba", "convolution", "mlp", "attention", "twister"] = "mamba"
@@ -80,6 +84,8 @@ class HMNetConfig(MixerConfig):
             raise ValueError(f"dim={self.dim}; expected a positive multiple of 16")
         if self.prior not in ("both", "decoder", "none", "mixed", "all"):
             raise ValueError(f"prior={self.prior!r}; expected both, decoder, none, mixed or all")
+        if not 0 < self.prior_scale < float("inf"):
+            raise ValueError(f"prior_scale={self.prior_scale!r}; expected a number above 0")
         if self.start not in ("silent", "matching"):
             raise ValueError(f"start={self.start!r}; expected silent or matching")
         if self.mixer not in ("mamba", *CORES):
@@ -198,7 +204,7 @@ class HMNet(nn.Module):
             known = known_share(masks, support)
             prior = evidence_maps(queries, supports, shares, known)  # (b, 28, h, w)
         dtype = query.fine.dtype
-        evidence = self.evidence_norm(prior.to(dtype))
+        evidence = self.config.prior_scale * self.evidence_norm(prior.to(dtype))
         if hidden is not None:
             evidence = evidence.masked_fill(hidden[:, None, None, None], 0)
         nothing = torch.zeros_like(evidence)

@@ -108,10 +108,28 @@ def test_starts_and_priors_are_checked():
         ValueError, match=r"prior='some'; expected both, decoder, none, mixed or all"
     ):
         HMNetConfig(prior="some")
+    for scale in (0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=rf"prior_scale={scale}; expected a number above 0"):
+            HMNetConfig(prior_scale=scale)
     with pytest.raises(ValueError, match=r"prior='mixed' needs mixer='mamba'.*'attention'"):
         HMNetConfig(prior="mixed", mixer="attention")
     with pytest.raises(ValueError, match=r"prior='all' needs .*pool_shots='features'.*'recaps'"):
         HMNetConfig(prior="all", pool_shots="recaps")
+
+
+def test_a_louder_prior_is_the_same_maps_times_its_scale(objects):
+    """As weights ten times as large would read it, in the merge and in the decoder's digest."""
+    torch.manual_seed(0)
+    model = HMNet(HMNetConfig(dim=16, depth=1)).eval()
+    model.metric.fit(*objects)
+    louder = HMNet(replace(model.config, prior_scale=10.0)).eval()
+    louder.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        evidence = model.evidence_norm.num_features
+        for weight in (model.merge_query.weight[:, -evidence:], model.digest.weight):
+            weight.mul_(10)
+        episode = features([0], objects)
+        torch.testing.assert_close(louder.segment(*episode), model.segment(*episode))
 
 
 def test_mixed_maps_are_cosines_of_what_comes_out_of_the_mixer():
