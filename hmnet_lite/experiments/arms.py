@@ -92,6 +92,13 @@ def _arms() -> dict[str, Arm]:
     arms.append(Arm("shortcuts-base", replace(late, depth=0), ALONE, FEWER))
     for name, scale in (("softer", 0.1), ("louder", 10.0)):
         arms.append(Arm(f"shortcuts-{name}", replace(late, prior_scale=scale), ALONE, FEWER))
+    for name, switches in (
+        ("silent", dict(start="silent")),
+        ("size-64", dict(state=64)),
+        ("depth-6", dict(depth=6)),
+        ("generated", dict(generated=True)),
+    ):
+        arms.append(Arm(f"shortcuts-{name}", replace(late, **switches), ALONE, FEWER))
     for name, how in (("hidden-half", "half"), ("fading", "fading"), ("both-ways", "twice")):
         arms.append(Arm(f"shortcuts-{name}", late, ALONE, FEWER, hide=how))
     twice = TrainConfig(steps=2 * ALONE.steps)

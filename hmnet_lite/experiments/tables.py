@@ -5,9 +5,11 @@ Numbers are in percent, means over training seeds; an arm without a run has a da
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 
 from hmnet_lite.experiments.arms import ARMS
+from hmnet_lite.experiments.experiment import Experiment
 from hmnet_lite.experiments.results import (
     SHOWN,
     Result,
@@ -17,8 +19,8 @@ from hmnet_lite.experiments.results import (
     runs_of,
     support_use,
 )
-from hmnet_lite.experiments.suite import EXPERIMENTS, Experiment
-from hmnet_lite.scoring.intervals import Difference
+from hmnet_lite.experiments.suite import EXPERIMENTS
+from hmnet_lite.scoring.intervals import Difference, over_folds
 from hmnet_lite.scoring.report import lay_out
 
 Results = Mapping[str, Sequence[Result]]
@@ -59,6 +61,37 @@ def differences(experiment: Experiment, results: Results) -> str:
     return lay_out([f"minus {experiment.against}", "seeds", *gaps], body, markdown=False)
 
 
+def folds(arm: str, against: str, results: Results) -> str:
+    """Folds x gaps: an arm's mIoU, and what it gains over another's, paired, with its interval.
+
+    The last row is the mean over folds; its number of seeds is that of all pairs.
+
+    Args:
+        arm, against: names in `ARMS`.
+        results: arm to its results, of any folds.
+    """
+    gaps = gaps_of(results)
+    tested = sorted({r.run.fold for r in results.get(arm, ())})
+    body, mious = [], {gap: [] for gap in gaps}
+    gains: dict[str, list[Difference]] = {gap: [] for gap in gaps}
+    for fold in tested:
+        found = [r for r in results[arm] if r.run.fold == fold]
+        cells = []
+        for gap in gaps:
+            miou = mean(found, gap)
+            gain = difference(found, results.get(against, ()), gap, fold=fold)
+            cells.append(f"{_percent(miou)} {interval(gain)}")
+            if miou is not None and gain:
+                mious[gap].append(miou)
+                gains[gap].append(gain)
+        body.append([f"fold {fold}", _seeds(found), *cells])
+    cells = [f"{_percent(fmean(mious[gap]))} {interval(over_folds(gains[gap]))}" if gains[gap]
+             else "-" for gap in gaps]  # fmt: skip
+    pairs = max((sum(gain.runs for gain in each) for each in gains.values()), default=0)
+    body.append([f"mean of {len(tested)}", str(pairs), *cells])
+    return lay_out([f"mIoU, gain over {against}", "seeds", *gaps], body, markdown=False)
+
+
 def verdicts(experiment: Experiment, results: Results) -> str:
     """A line an arm: where it scores above or below `experiment.against`, where nothing is seen.
 
@@ -68,8 +101,10 @@ def verdicts(experiment: Experiment, results: Results) -> str:
     found = dict(_found(experiment, results))
     base = found.pop(experiment.against)
     said = {
-        f"{label} against {experiment.against}": _said(
-            {gap: difference(ours, base, gap, fold=FOLD) for gap in gaps_of(results)}
+        f"{label} against {experiment.against}": _told(
+            {gap: difference(ours, base, gap, fold=FOLD) for gap in gaps_of(results)},
+            ("above", "below", "not seen"),
+            _side,
         )
         for label, ours in found.items()
     }
@@ -80,16 +115,15 @@ def heard(experiment: Experiment, results: Results) -> str:
     """A line an arm: at which gaps it listens to the support at its mixer.
 
     It does where its support use is seen, as in `verdicts`, and is half a point or more: over
-    enough episodes a difference of nothing can be sure. A network without a mixer has nothing to
-    listen with, and no line; but one with a mixed prior hears the support by that, mixer or none:
-    what its state is worth is in `Result.miou(gap, "state")`.
+    enough episodes a difference of nothing can be sure. It is deaf where all of the interval and
+    every seed are within half a point of nothing; between the two it is not decided. A network
+    without a mixer has nothing to listen with, and no line; but one with a mixed prior hears the
+    support by that, mixer or none: what its state is worth is in `Result.miou(gap, "state")`.
     """
-    words = ("listens", "does better misled", "deaf")
+    words = ("listens", "does better misled", "deaf", "not decided")
     found = dict(_found(experiment, results))
     said = {
-        label: _said(
-            {gap: support_use(ours, gap) for gap in gaps_of(results)}, words, least=AUDIBLE
-        )
+        label: _told({gap: support_use(ours, gap) for gap in gaps_of(results)}, words, _hearing)
         for label, ours in found.items()
     }
     return _lines(said, [label for label, ours in found.items() if not ours])
@@ -133,8 +167,8 @@ def interval(found: Difference | Mapping[str, float] | None) -> str:
         return "-"
     if isinstance(found, Difference):
         found = vars(found)
-    mean, low, high = (100 * found[what] for what in ("mean", "low", "high"))
-    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    mean, low, high = (_points(found[what]) for what in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
 
 
 def _lines(said: Mapping[str, str], without: Sequence[str]) -> str:
@@ -142,21 +176,37 @@ def _lines(said: Mapping[str, str], without: Sequence[str]) -> str:
     return "\n".join(lines + ([f"not measured: {', '.join(without)}"] if without else []))
 
 
-def _said(
+def _side(found: Difference) -> int:
+    """Which word of "above", "below", "not seen"."""
+    return 2 if not found.seen else 0 if found.mean > 0 else 1
+
+
+def _hearing(use: Difference) -> int:
+    """Which word of "listens", "does better misled", "deaf", "not decided"."""
+    if use.seen and abs(use.mean) >= AUDIBLE:
+        return _side(use)
+    return 2 if max(map(abs, (use.low, use.high, *use.each))) < AUDIBLE else 3
+
+
+def _told(
     found: Mapping[str, Difference | None],
-    words: Sequence[str] = ("above", "below", "not seen"),
-    least: float = 0.0,
+    words: Sequence[str],
+    which: Callable[[Difference], int],
 ) -> str:
     """ "above: same +2.0, cross +1.1; not seen: sibling -0.2 (1 seed)"; empty without a number."""
     kinds: dict[str, list[str]] = {word: [] for word in words}
     seeds = 0
     for gap, cell in found.items():
         if cell:
-            sure = cell.seen and abs(cell.mean) >= least
-            kind = words[2] if not sure else words[0] if cell.mean > 0 else words[1]
-            kinds[kind].append(f"{gap} {100 * cell.mean:+.1f}")
+            kinds[words[which(cell)]].append(f"{gap} {_points(cell.mean)}")
             seeds = max(seeds, cell.runs)
     if not seeds:
         return ""
     told = "; ".join(f"{word}: {', '.join(gaps)}" for word, gaps in kinds.items() if gaps)
     return f"{told} ({seeds} seed{'s' if seeds > 1 else ''})"
+
+
+def _points(share: float) -> str:
+    """In points, signed; a nothing has no sign of its own: "+1.2", "0.0"."""
+    told = f"{100 * share:+.1f}"
+    return told if told.strip("+-0.") else told[1:]

@@ -8,6 +8,7 @@ Evaluation", 2004). Every class keeps its number of episodes, as the protocol gi
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,6 +105,30 @@ def paired_difference(
     low, high = np.quantile(gained, [(1 - level) / 2, (1 + level) / 2])
     pairs = [a.miou - b.miou for a, b in zip(ours, theirs, strict=True)]
     return Difference(statistics.fmean(pairs), float(low), float(high), level, tuple(pairs))
+
+
+def over_folds(found: Sequence[Difference]) -> Difference:
+    """The mean of differences on several folds, whose episodes are drawn apart.
+
+    Ends of the interval: what the folds' ends are away from their means, added in squares (for
+    independent errors add so) and divided by the number of folds.
+
+    Args:
+        found: a difference for each fold, of one level.
+
+    Raises:
+        ValueError: there is none, or they are of several levels.
+    """
+    levels = {one.level for one in found}
+    if len(levels) != 1:
+        raise ValueError(f"differences of levels {sorted(levels)}; expected some of one level")
+    mean = statistics.fmean(one.mean for one in found)
+    below, above = (
+        math.hypot(*(getattr(one, end) - one.mean for one in found)) / len(found)
+        for end in ("low", "high")
+    )
+    each = tuple(pair for one in found for pair in one.each)
+    return Difference(mean, mean - below, mean + above, levels.pop(), each)
 
 
 def paired_oiou(

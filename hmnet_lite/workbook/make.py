@@ -128,6 +128,9 @@ FIGURES = {
     "by_the_state_alone": Recipe(
         "09_experiments", drawings.arms_against, numbers_of_runs.by_the_state_alone
     ),
+    "asked_by_training": Recipe(
+        "09_experiments", drawings.arms_against, numbers_of_runs.asked_by_training
+    ),
     "along_the_scan": Recipe(
         "09_experiments", drawings.along_the_scan, numbers_of_questions.along_the_scan, long=True
     ),

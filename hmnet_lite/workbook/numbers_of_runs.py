@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hmnet_lite.experiments.arms import ARMS
+from hmnet_lite.experiments.experiment import Experiment
 from hmnet_lite.experiments.results import (
     SHOWN,
     Result,
@@ -29,26 +30,29 @@ GROUPS = {
 }
 #: questions about who listens; of the others' arms, tables say it
 LISTENING = (
-    "listening-state", "controls-state", "fusion-state", "listening-prototype", "listening-prior",
-    "listening-shortcuts", "state-first", "state-first-rivals", "beside-rivals", "made-to-count",
-    "table-3", "controls",
+    "listening-state", "listening-prototype", "listening-prior", "listening-shortcuts",
+    "state-first", "beside-rivals", "made-to-count",
 )  # fmt: skip
-#: questions whose answer is a difference of mIoU, by whether the support has another way
+PUBLISHED = "network-srm-qim"  # trained as the network that ships
+#: questions whose answer is a difference of mIoU where the support has no other way: of mixers,
+#: of what is inside them, and of recap and QIM
 ALONE = (
-    "listening-state", "controls-state", "equal-time-state", "fusion-state", "qim-state",
-    "recap-kind", "alpha", "untied", "directions", "size", "start", "generated",
+    "listening-state", "controls-state", "equal-time-state", "fusion-state", "directions", "size",
+    "start",
 )  # fmt: skip
+ASKED = ("forgetting", "qim-state", "alpha", "untied", "recap-kind", "generated")
+#: and where it has others
 BESIDE = (
-    "table-3", "controls", "listening-shortcuts", "listening-prior", "listening-prototype",
-    "state-first", "state-first-rivals", "beside-rivals", "made-to-count", "equal-steps",
-    "equal-time-beside", "equal-time-trap",
+    "table-3", "controls", "listening-prototype", "listening-prior", "listening-shortcuts",
+    "state-first", "state-first-rivals", "beside-rivals", "made-to-count", "loudness",
+    "beside-otherwise", "mixed-beside", "equal-steps", "equal-time-beside", "equal-time-trap",
 )  # fmt: skip
 
 
 def who_is_listened_to() -> dict[str, Any]:
     """Gap to group to network to what its mixer was shown to the mIoU of every seed on fold 0."""
     results = load()
-    asked = {arm for name in LISTENING for arm in EXPERIMENTS[name].arms.values()}
+    asked = {arm for name in LISTENING for arm in EXPERIMENTS[name].arms.values()} | {PUBLISHED}
     panels: dict[str, Any] = {}
     for gap in gaps_of(results):
         panels[gap] = {}
@@ -68,6 +72,11 @@ def who_is_listened_to() -> dict[str, Any]:
 def by_the_state_alone() -> dict[str, Any]:
     """Where the state is the only way: `_differences` of `ALONE`."""
     return _differences(ALONE, load())
+
+
+def asked_by_training() -> dict[str, Any]:
+    """The same of recap and QIM: `_differences` of `ASKED`."""
+    return _differences(ASKED, load())
 
 
 def with_and_without() -> dict[str, Any]:
@@ -111,8 +120,14 @@ def _differences(
                         "seeds": found.runs, "each": found.each,
                     }  # fmt: skip
             if arms:
-                several = name in BESIDE and name.startswith("listening-")
-                where = name.removeprefix("listening-") if several else ""
-                group = f"against {experiment.against}" + (f", {where}" if where else "")
+                group = f"against {experiment.against}{_setting(experiment)}"
                 panels[gap].setdefault(group, {}).update(arms)  # two may ask of one base
     return panels
+
+
+def _setting(experiment: Experiment) -> str:
+    """What tells two bases of one label apart: what stands beside the mixer, how it was trained."""
+    base = experiment.arms[experiment.against]
+    words = {"network": ", trained as the paper's", "prototype": ", beside the prototype",
+             "prior": ", beside the prior"}  # fmt: skip
+    return words.get(base.split("-")[0], "")

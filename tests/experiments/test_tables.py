@@ -5,8 +5,8 @@ import pytest
 
 from hmnet_lite.experiments import paper, tables
 from hmnet_lite.experiments.arms import ARMS
+from hmnet_lite.experiments.experiment import Experiment
 from hmnet_lite.experiments.results import Result, Run, difference, missing, support_use
-from hmnet_lite.experiments.suite import Experiment
 from hmnet_lite.scoring.metrics import Scores
 
 TWO = Experiment("two", "?", ".", {"a": "state-both", "b": "state-srm", "c": "state-qim"}, "a")
@@ -45,7 +45,7 @@ def test_listening_and_its_use():
     assert found["a"] == ["a", "2", "60.0", "/", "20.0", "/", "10.0"]
     assert found["c"] == ["c", "0", "-", "/", "-", "/", "-"]
     used = rows(tables.use(TWO, RESULTS))
-    assert used["a"][2] == "+40.0" and used["b"][2] == "+0.0" and used["c"][2] == "-"
+    assert used["a"][2] == "+40.0" and used["b"][2] == "0.0" and used["c"][2] == "-"
 
 
 def test_differences_are_paired_by_seed():
@@ -73,7 +73,30 @@ def test_what_is_seen_is_said_with_its_seeds():
     assert "c: deaf: same +0.2 (1 seed)" in tables.heard(TWO, barely)
     heard = tables.heard(TWO, RESULTS).splitlines()
     assert heard[0] == "a: listens: same +40.0 (2 seeds)"
-    assert heard[1] == "b: deaf: same +0.0 (2 seeds)" and heard[2] == "not measured: c"
+    assert heard[1] == "b: deaf: same 0.0 (2 seeds)" and heard[2] == "not measured: c"
+    for right, said in ((0.43, "listens: same +3.0"), (0.38, "does better misled: same -2.0")):
+        told = {"state-qim": [result("state-qim", 0, right, 0.4, side=100)]}
+        assert f"c: {said} (1 seed)" in tables.heard(TWO, told)
+    torn = {"state-qim": [result("state-qim", s, x, 0.4) for s, x in enumerate((0.5, 0.4))]}
+    assert "c: not decided: same +5.0 (2 seeds)" in tables.heard(TWO, torn), "one hears, one not"
+
+
+def test_folds_stand_beside_each_other_and_their_mean():
+    def run(arm, fold, seed, right):
+        found = {("same", "right"): scores(right)}
+        return Result(Run(ARMS[arm], fold, seed), {}, found, {})
+
+    made = {
+        "state-both": [run("state-both", 0, 0, 0.6), run("state-both", 0, 1, 0.6),
+                       run("state-both", 1, 0, 0.8)],
+        "state-srm": [run("state-srm", 0, 0, 0.4), run("state-srm", 1, 0, 0.7)],
+    }  # fmt: skip
+    table = rows(tables.folds("state-both", "state-srm", made))
+    assert table["fold 0"][2:5] == ["2", "60.0", "+20.0"]
+    assert table["fold 1"][2:5] == ["1", "80.0", "+10.0"]
+    assert table["mean of 2"][3:6] == ["2", "70.0", "+15.0"]
+    alone = rows(tables.folds("state-both", "state-qim", made))
+    assert alone["fold 0"][2:] == ["2", "60.0", "-"] and alone["mean of 2"][3:] == ["0", "-"]
 
 
 def test_the_paper_s_rows_stand_beside_ours():

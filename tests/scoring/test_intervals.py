@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hmnet_lite.scoring.intervals import paired_difference, paired_oiou
+from hmnet_lite.scoring.intervals import over_folds, paired_difference, paired_oiou
 from hmnet_lite.scoring.metrics import Scores
 
 
@@ -56,6 +56,20 @@ def test_training_runs_are_paired_and_their_spread_told():
     assert found.mean == pytest.approx(np.mean(pairs))
     assert found.spread == pytest.approx(np.std(pairs, ddof=1)) and found.runs == 2
     assert "over 2 runs" in str(found)
+
+
+def test_errors_of_folds_are_added_in_squares():
+    """As if the episodes of all folds had been drawn again together, each fold for itself."""
+    folds = [(drawn(0.1, seed=s), drawn(0.0, seed=s + 9)) for s in range(4)]
+    found = over_folds([paired_difference(*fold) for fold in folds])
+    assert found.mean == pytest.approx(np.mean([a.miou - b.miou for a, b in folds]))
+    assert found.runs == 4 and found.low < found.mean < found.high
+    alone = paired_difference(*folds[0])
+    assert found.high - found.low == pytest.approx((alone.high - alone.low) / 2, rel=0.1)
+    with pytest.raises(ValueError, match="one level"):
+        over_folds([])
+    with pytest.raises(ValueError, match=r"levels \[0.9, 0.95\]"):
+        over_folds([alone, paired_difference(*folds[0], level=0.9)])
 
 
 def test_what_cannot_be_compared_is_refused():

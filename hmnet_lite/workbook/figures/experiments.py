@@ -56,11 +56,13 @@ def support_use(panels: Mapping[str, Mapping[str, Mapping[str, Shown]]]) -> Figu
 
 @plt.rc_context(STYLE)
 def differences(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
-    """Differences in points of mIoU in rows, with 95 % intervals; those that cross 0 are hollow.
+    """Differences in points of mIoU in rows, with 95 % intervals; hollow where none is seen.
+
+    One is seen where the interval and every pair of training runs are on one side of 0.
 
     Args:
-        panels: gap to question to arm to {"mean", "low", "high": in [-1, 1]; "seeds": pairs of
-            training runs}.
+        panels: gap to question to arm to {"mean", "low", "high": in [-1, 1]; "seeds": how many
+            pairs of training runs; "each": the difference of each}.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -74,10 +76,11 @@ def differences(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
         for group, arms in groups.items():
             for name, found in arms.items():
                 y, (low, high) = places[group, name], (100 * found["low"], 100 * found["high"])
-                sure = low > 0 or high < 0
-                ax.plot([low, high], [y, y], color=BLUE, solid_capstyle="butt")
+                ends = [low, high, *(100 * pair for pair in found["each"])]
+                seen = min(ends) > 0 or max(ends) < 0
+                ax.plot([low, high], [y, y], color=BLUE, lw=3, solid_capstyle="butt")
                 ax.plot(
-                    100 * found["mean"], y, "o", ms=7, color=BLUE, mfc=BLUE if sure else "white"
+                    100 * found["mean"], y, "o", ms=5, color=BLUE, mfc=BLUE if seen else "white"
                 )
         ax.set(title=GAP_LABELS[gap], xlabel="points of mIoU")
     seeds = {(group, name): found["seeds"] for groups in panels.values()

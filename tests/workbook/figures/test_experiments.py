@@ -17,11 +17,14 @@ PANELS = {
 DIFFERENCES = {
     "same": {
         "q: against a": {
-            "b": {"mean": 0.02, "low": 0.01, "high": 0.03, "seeds": 3},
-            "c": {"mean": 0.01, "low": -0.01, "high": 0.03, "seeds": 1},
+            "b": {"mean": 0.02, "low": 0.01, "high": 0.03, "seeds": 3, "each": [0.01, 0.02, 0.03]},
+            "c": {"mean": 0.01, "low": -0.01, "high": 0.03, "seeds": 1, "each": [0.01]},
+            "d": {"mean": 0.02, "low": 0.01, "high": 0.03, "seeds": 2, "each": [-0.01, 0.05]},
         }
     },
-    "held_out": {"r: against a": {"b": {"mean": -0.2, "low": -0.3, "high": -0.1, "seeds": 1}}},
+    "held_out": {
+        "r: against a": {"b": {"mean": -0.2, "low": -0.3, "high": -0.1, "seeds": 1, "each": [-0.2]}}
+    },
 }
 
 
@@ -60,14 +63,14 @@ def test_differences():
     same, held_out = figure.axes
     assert held_out.get_title() == "held-out"
     labels = [t.get_text() for t in same.get_yticklabels()]
-    assert labels == ["q: against a", "b (3)", "c (1)", "r: against a", "b (1)"]
+    assert labels == ["q: against a", "b (3)", "c (1)", "d (2)", "r: against a", "b (1)"]
     bars = [line for line in (*same.lines, *held_out.lines) if len(line.get_xdata()) == 2]
     intervals = [line.get_xdata() for line in bars if line.get_color() == figures.BLUE]
-    assert np.array(intervals) == pytest.approx(np.array([[1, 3], [-1, 3], [-30, -10]]))
+    assert np.array(intervals) == pytest.approx(np.array([[1, 3], [-1, 3], [1, 3], [-30, -10]]))
     dots = [line for line in (*same.lines, *held_out.lines) if len(line.get_xdata()) == 1]
-    assert [dot.get_xdata()[0] for dot in dots] == pytest.approx([2, 1, -20])
+    assert [dot.get_xdata()[0] for dot in dots] == pytest.approx([2, 1, 2, -20])
     hollow = [dot.get_markerfacecolor() == "white" for dot in dots]
-    assert hollow == [False, True, False], "an interval that holds 0 has a hollow mark"
+    assert hollow == [False, True, True, False], "seen is what every pair and the interval say"
     assert same.get_yticks()[1] == bars[1].get_ydata()[0]
 
 
