@@ -111,7 +111,7 @@ INSIDE = [
     ),
     Experiment(
         "start",
-        "What do a matching start and a support cut to its class's box do, where the state is alone?",
+        "What do a matching start and a support cut to its box do, where the state is alone?",
         "Both are worth many points; a silent start hardly learns in this time.",
         {"matching start, support cut out": "state-both",
          "silent start, support cut out": "state-silent",
