@@ -10,9 +10,7 @@ INSIDE = [
         "Does ReMamber's twister, made for words, carry a support, too?",
         "It listens, less well than SRM + QIM: the mean and an 8 × 8 support say much of a "
         "class, but a convolution over the support's places has to be learned for every place.",
-        {"concatenation": "state-cross", "SRM recap": "state-srm", "QIM": "state-qim",
-         "SRM + QIM": "state-both", "attention": "state-attention",
-         "twister": "state-twister"},
+        {"SRM + QIM": "state-both", "attention": "state-attention", "twister": "state-twister"},
         "SRM + QIM",
     ),
     Experiment(
@@ -23,7 +21,7 @@ INSIDE = [
         {"read once": "state-cross",
          "recap, α = 2": "state-srm",
          "recap, α = 2, and QIM": "state-both",
-         "recap of the whole support, and QIM": "state-recap-4-support-1"},
+         "16 patches, whole, and QIM": "state-recap-4-support-1"},
         "read once",
     ),
     Experiment(
@@ -33,9 +31,11 @@ INSIDE = [
         "(Otherwise, when the question below had its first runs and 1 and 8 had none: all "
         "alike, for α × α patches that each read 16/α × 16/α pixels read 256, whatever α is.) "
         "So one of the two is wrong.",
-        {"α = 1": "state-alpha-1", "α = 2": "state-both", "α = 4": "state-alpha-4",
-         "α = 8": "state-alpha-8"},
-        "α = 2",
+        {"α = 1 (1 patch, whole)": "state-alpha-1",
+         "α = 2 (4 patches, ÷ 2)": "state-both",
+         "α = 4 (16 patches, ÷ 4)": "state-alpha-4",
+         "α = 8 (64 patches, ÷ 8)": "state-alpha-8"},
+        "α = 2 (4 patches, ÷ 2)",
     ),
     Experiment(
         "untied",
@@ -44,13 +44,14 @@ INSIDE = [
         "Of the last three: 64 patches gain a point or two more, the whole support no more "
         "than half of it (so when each of the others had one seed); both at once, two points "
         "above either (when these had one).",
-        {"4 patches, support ÷ 2": "state-both", "16 patches, support ÷ 4": "state-alpha-4",
-         "16 patches, support ÷ 2": "state-recap-4-support-2",
-         "4 patches, support ÷ 4": "state-recap-2-support-4",
-         "64 patches, support ÷ 2": "state-recap-8-support-2",
-         "16 patches, support ÷ 1": "state-recap-4-support-1",
-         "64 patches, support ÷ 1": "state-recap-8-support-1"},
-        "4 patches, support ÷ 2",
+        {"α = 2 (4 patches, ÷ 2)": "state-both",
+         "α = 4 (16 patches, ÷ 4)": "state-alpha-4",
+         "16 patches, ÷ 2": "state-recap-4-support-2",
+         "4 patches, ÷ 4": "state-recap-2-support-4",
+         "64 patches, ÷ 2": "state-recap-8-support-2",
+         "16 patches, whole": "state-recap-4-support-1",
+         "64 patches, whole": "state-recap-8-support-1"},
+        "α = 2 (4 patches, ÷ 2)",
     ),
     Experiment(
         "recap-kind",

@@ -87,11 +87,11 @@ EXPERIMENTS: dict[str, Experiment] = {
             "others, as in a brief trial before; learned from both ways, likewise. Hidden less "
             "and less, it is listened to by some points, as after the state first. None scores "
             "more than with the shortcuts always there; hiding costs a point or two.",
-            {"shortcuts always there": "shortcuts-both",
+            {"shortcuts from the start": "shortcuts-both",
              "hidden in half of the episodes": "shortcuts-hidden-half",
              "hidden less and less": "shortcuts-fading",
              "each episode both ways": "shortcuts-both-ways"},
-            "shortcuts always there",
+            "shortcuts from the start",
         ),
         Experiment(
             "loudness",
@@ -171,18 +171,18 @@ EXPERIMENTS: dict[str, Experiment] = {
             "controls",
             "Is it Mamba, or any mixer of that size?",
             "Beside both shortcuts the four differ by less than a point.",
-            {"Mamba": "network-srm-qim"}
+            {"SRM + QIM": "network-srm-qim"}
             | {label: f"network-{name}" for label, name in CONTROLS.items()},
-            "Mamba",
+            "SRM + QIM",
         ),
         Experiment(
             "controls-state",
             "Is it Mamba, where nothing else carries the support?",
             "Attention over the support's pixels is at least as good; a mean of the support "
             "(convolution, MLP) is a prototype and does well, too.",
-            {"Mamba": "state-both"}
+            {"SRM + QIM": "state-both"}
             | {label: f"state-{name}" for label, name in CONTROLS.items()},
-            "Mamba",
+            "SRM + QIM",
         ),
         Experiment(
             "equal-time-state",

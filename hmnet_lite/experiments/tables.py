@@ -39,17 +39,23 @@ def listening(experiment: Experiment, results: Results) -> str:
 
 
 def use(experiment: Experiment, results: Results) -> str:
-    """Arms x gaps: support use, right minus wrong, with its 95 % interval over episodes."""
+    """Arms x gaps: support use, right minus wrong, with its 95 % interval over episodes.
+
+    A star where the arm listens, as in `heard`.
+    """
     gaps = gaps_of(results)
     body = [
-        [label, _seeds(found), *(interval(support_use(found, gap)) for gap in gaps)]
+        [label, _seeds(found), *(_starred(support_use(found, gap), _listens) for gap in gaps)]
         for label, found in _found(experiment, results)
     ]
     return lay_out(["support use", "seeds", *gaps], body, markdown=False)
 
 
 def differences(experiment: Experiment, results: Results) -> str:
-    """Arms x gaps: mIoU minus that of `experiment.against`, paired, with its 95 % interval."""
+    """Arms x gaps: mIoU minus that of `experiment.against`, paired, with its 95 % interval.
+
+    A star where a difference is seen, as in `verdicts`.
+    """
     found = dict(_found(experiment, results))
     base = found.pop(experiment.against)
     gaps = gaps_of(results)
@@ -57,7 +63,7 @@ def differences(experiment: Experiment, results: Results) -> str:
     for label, ours in found.items():
         cells = [difference(ours, base, gap, fold=FOLD) for gap in gaps]
         pairs = max(cell.runs if cell else 0 for cell in cells)
-        body.append([label, str(pairs), *map(interval, cells)])
+        body.append([label, str(pairs), *(_starred(cell, _seen) for cell in cells)])
     return lay_out([f"minus {experiment.against}", "seeds", *gaps], body, markdown=False)
 
 
@@ -174,6 +180,20 @@ def interval(found: Difference | Mapping[str, float] | None) -> str:
 def _lines(said: Mapping[str, str], without: Sequence[str]) -> str:
     lines = [f"{who}: {what}" for who, what in said.items() if what]
     return "\n".join(lines + ([f"not measured: {', '.join(without)}"] if without else []))
+
+
+def _seen(found: Difference) -> bool:
+    return found.seen
+
+
+def _listens(use: Difference) -> bool:
+    return _hearing(use) == 0
+
+
+def _starred(found: Difference | None, seen: Callable[[Difference], bool]) -> str:
+    if found is None:
+        return "- "
+    return interval(found) + ("*" if seen(found) else " ")
 
 
 def _side(found: Difference) -> int:

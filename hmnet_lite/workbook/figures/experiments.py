@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hmnet_lite.workbook.figures.palette import BLACK, BLUE, ORANGE, VERMILLION
 from hmnet_lite.workbook.figures.parts import GAP_LABELS, STYLE, WIDTH
@@ -44,7 +45,7 @@ def support_use(panels: Mapping[str, Mapping[str, Mapping[str, Shown]]]) -> Figu
         for group, networks in groups.items():
             for name, shown in networks.items():
                 handles |= _network(ax, places[group, name], shown)
-        ax.set(title=GAP_LABELS[gap], xlabel="mIoU (%)")
+        ax.set(title=GAP_LABELS[gap], xlabel="mIoU (%)", xticks=[0, 25, 50, 75])
     _name_rows(axes[0], places)
     axes[0].set_xlim(left=0)
     order = [words for _, _, words in LOOKS.values() if words in handles]
@@ -58,11 +59,12 @@ def support_use(panels: Mapping[str, Mapping[str, Mapping[str, Shown]]]) -> Figu
 def differences(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
     """Differences in points of mIoU in rows, with 95 % intervals; hollow where none is seen.
 
-    One is seen where the interval and every pair of training runs are on one side of 0.
+    One is seen where the interval and every pair of training runs, if they are given, are on one
+    side of 0.
 
     Args:
         panels: gap to question to arm to {"mean", "low", "high": in [-1, 1]; "seeds": how many
-            pairs of training runs; "each": the difference of each}.
+            pairs of training runs; "each": the difference of each, where that is kept}.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -76,13 +78,14 @@ def differences(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
         for group, arms in groups.items():
             for name, found in arms.items():
                 y, (low, high) = places[group, name], (100 * found["low"], 100 * found["high"])
-                ends = [low, high, *(100 * pair for pair in found["each"])]
+                ends = [low, high, *(100 * pair for pair in found.get("each", ()))]
                 seen = min(ends) > 0 or max(ends) < 0
                 ax.plot([low, high], [y, y], color=BLUE, lw=3, solid_capstyle="butt")
                 ax.plot(
-                    100 * found["mean"], y, "o", ms=5, color=BLUE, mfc=BLUE if seen else "white"
+                    100 * found["mean"], y, "o", ms=4, color=BLUE, mfc=BLUE if seen else "white"
                 )
         ax.set(title=GAP_LABELS[gap], xlabel="points of mIoU")
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     seeds = {(group, name): found["seeds"] for groups in panels.values()
              for group, arms in groups.items() for name, found in arms.items()}  # fmt: skip
     _name_rows(axes[0], places, seeds)

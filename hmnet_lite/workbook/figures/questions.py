@@ -60,7 +60,7 @@ def support_read(told: Mapping[str, Any]) -> Figure:
             handles[label] = ax.scatter(pixels, y.mean(), 55, **look)
         ax.set_xscale("log", base=4)
         ax.xaxis.set_major_formatter("{x:,.0f}")
-        ax.set(title=GAP_LABELS[gap], xlabel="support pixels read")
+        ax.set(title=GAP_LABELS[gap], xlabel="support pixels read (log)")
         ax.axhline(0, color="black", lw=1, zorder=0)
     axes[0][0].set(ylabel="points of mIoU above α = 2")
     figure.legend(handles.values(), handles, loc="outside upper center", ncols=len(handles))
