@@ -12,38 +12,38 @@ of `hmnet evaluate`, which have none; what is in neither is measured, in a quart
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hmnet_lite.data.emoji.protocol import GAPS
 from hmnet_lite.data.emoji.referring.dataset import SPLITS, EmojiReferring
-from hmnet_lite.data.episode import Episode
 from hmnet_lite.experiments.results import path_of, read
 from hmnet_lite.experiments.runs import TEST, identify
 from hmnet_lite.files import write_json
 from hmnet_lite.machine import made_on
+from hmnet_lite.models.backbones import Features
+from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.models.features import CachedFeatures
 from hmnet_lite.scoring.evaluate import evaluate
-from hmnet_lite.scoring.gaps import SHOWN, misled_predictor, wrong_episode
+from hmnet_lite.scoring.gaps import SHOWN, misled_predictor, next_of_another_class
 from hmnet_lite.scoring.intervals import Difference, paired_difference
-from hmnet_lite.scoring.latents import LatentEpisodes, score_latents
+from hmnet_lite.scoring.latents import LatentEpisodes, light, masks_of, score_latents
 from hmnet_lite.scoring.metrics import Scores
-from hmnet_lite.scoring.predict import model_predictor, segment_episode
+from hmnet_lite.scoring.predict import model_predictor
 from hmnet_lite.scoring.referring import score_misled, score_model, sentence_use
-from hmnet_lite.scoring.report import Report
+from hmnet_lite.scoring.report import Report, lay_out, span
 from hmnet_lite.training import zoo
 from hmnet_lite.workbook.make import FOLDER, plain
 
 FILE = FOLDER / "support_use.json"
 COMMAND = "python -m hmnet_lite.workbook.measured_support"
 REPORTS = "emoji_*fold*.json"  # what `hmnet evaluate` and `compare` wrote into figures/
-#: of a DiffewS, which draws each answer: episodes a gap, and the gaps, as in diffews_fold0.json
-DRAWN, DRAWN_AT = 120, ("same", "cross")
+#: of a DiffewS, which draws each answer: episodes a gap, and the gaps of diffews_fold0.json
+DRAWN, DRAWN_AT = 50, ("same", "cross")
 SCENES = 200  # of each split of sentences: as `hmnet evaluate` tests
 KNOWN_FOLD = 0  # where a network knows all classes: those that README's first table asks for
 
@@ -107,8 +107,8 @@ def _counted(name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
         none = result.miou(gap, "none")
         if none is not None:
             gaps[gap] |= {"none": none, "minus none": [gaps[gap]["right"] - none]}
-    told = {"from": f"figures/experiments/{path.name}", "episodes": result.facts["protocol"]["episodes"]}
-    return told, gaps
+    episodes = result.facts["protocol"]["episodes"]
+    return {"from": f"figures/experiments/{path.name}", "episodes": episodes}, gaps
 
 
 def _reported(name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -152,14 +152,25 @@ def _drawn(name: str, gaps: Sequence[str], episodes: int) -> dict[str, Any]:
         data = protocol.build()
         cached = LatentEpisodes(data, network)
         scores = {shown: score_latents(network, cached, shown=shown) for shown in ("right", *SHOWN)}
-
-        def everywhere(episode: Episode, data: Any = data) -> np.ndarray:
-            other = wrong_episode(data, episode)
-            shown = {x: getattr(other, x) for x in ("support_images", "support_masks")}
-            return segment_episode(network, replace(episode, **shown))
-
-        found[gap] = lost(scores | evaluate({"everywhere": everywhere}, data))
+        scores["everywhere"] = _misled_everywhere(network, cached, CachedFeatures(data, workers=1))
+        found[gap] = lost(scores)
     return found
+
+
+def _misled_everywhere(network: DiffewS, cached: LatentEpisodes, seen: CachedFeatures) -> Scores:
+    """Of a DiffewS whose first guess, too, is made of the support of another class."""
+    scores = Scores()
+    classes = [seen[index].class_id for index in range(len(seen))]
+    for index in range(len(seen)):
+        wrong = next_of_another_class(classes, index)
+        batch, other = cached.batch([index]), cached.batch([wrong])
+        told = {name: getattr(other, name) for name in ("supports", "told", "inside")}
+        support, query = seen[wrong].support.float(), seen[index].query.deep[None].float()
+        alike = network.alike(Features(query, query), Features(support, support), (1, len(support)))
+        drawn = light(network, replace(batch, **told, alike=alike))
+        (mask,) = masks_of(network, drawn, batch.masks.shape[-2:])
+        scores.update(mask, batch.masks[0], classes[index])
+    return scores
 
 
 def _by_words(name: str, scenes: int) -> dict[str, Any]:
@@ -195,10 +206,41 @@ def kept(path: Path = FILE) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))["networks"]
 
 
+def table(networks: Mapping[str, Any] | None = None) -> str:
+    """The README's: points that a wrong support costs / none, of all but HMNet-lite's four folds.
+
+    Training seeds of one network are one row, their mean; a dash for what was not measured.
+
+    Args:
+        networks: what `support_use` gives; as it is kept when None.
+    """
+    rows: dict[str, list[Mapping[str, Any]]] = {}
+    for name, told in (kept() if networks is None else networks).items():
+        if "same" in told["gaps"] and "minus wrong" in told["gaps"]["same"]:
+            rows.setdefault(name.partition("-seed")[0], []).append(told["gaps"])
+    body = []
+    for name, seeds in rows.items():
+        if name.startswith("hmnet-lite-fold"):
+            continue  # in a table of their own
+        label = f"`{name}`" + (f", {len(seeds)} seeds" if len(seeds) > 1 else "")
+        body.append([label, *(_cell(seeds, gap, SHOWN) for gap in GAPS)])
+        if any("minus everywhere" in gap for gap in seeds[0].values()):
+            cells = (_cell(seeds, gap, ("everywhere",)) for gap in GAPS)
+            body.append([f"`{name}`, its first guess misled, too", *cells])
+    return lay_out(["support use (points)", *GAPS], body, markdown=True)
+
+
+def _cell(seeds: Sequence[Mapping[str, Any]], gap: str, shown: Sequence[str]) -> str:
+    if gap not in seeds[0]:
+        return "-"
+    means = [statistics.fmean(found[gap][f"minus {x}"][0] for found in seeds) for x in shown]
+    return " / ".join(span([mean]) for mean in means)
+
+
 def main(names: Sequence[str]) -> int:
     """Measure the networks of these names, or all; the file keeps the others as they were."""
-    before = kept() if names and FILE.exists() else {}
-    networks = before | plain(support_use(names or None))
+    now = plain(support_use(names or None))
+    networks = (kept() if names and FILE.exists() else {}) | now
     ordered = {name: networks[name] for name in sorted(networks)}
     write_json(FILE, {"command": COMMAND, "made": made_on(), "networks": ordered})
     print(FILE)

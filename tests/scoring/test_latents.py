@@ -82,7 +82,7 @@ def test_attention_alone_is_shown_another_support(data):
     torch.testing.assert_close(own, light(model, batch))  # its own support: as ever
     assert not torch.allclose(own, other, rtol=0, atol=1e-6)
     foreign = replace(batch, **{x: getattr(cached.batch([index]), x) for x in _SUPPORT})
-    assert not torch.allclose(other, light(model, foreign), rtol=0, atol=1e-3), "the guess is misled, too"
+    assert not torch.allclose(other, light(model, foreign), rtol=0, atol=1e-3), "guess and all"
     scores = [score_latents(model, cached, 2, shown).counts for shown in ("right", "wrong", "none")]
     assert all(np.array_equal(x[:, 0], scores[0][:, 0]) for x in scores)
     silent = replace(batch, **{x: torch.zeros_like(getattr(batch, x)) for x in _SUPPORT})
