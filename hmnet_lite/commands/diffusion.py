@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
 from hmnet_lite.models.backbones import EfficientNetLite0, Features
+from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.scoring.evaluate import FLOORS, evaluate
-from hmnet_lite.scoring.gaps import prior_threshold
+from hmnet_lite.scoring.gaps import SHOWN, prior_threshold
+from hmnet_lite.scoring.latents import LatentEpisodes, can_be_misled, score_latents
 from hmnet_lite.scoring.predict import photo_prior_predictor, segment_episode
 from hmnet_lite.scoring.report import Report
 from hmnet_lite.training import zoo
@@ -24,13 +26,19 @@ BESIDE = "hmnet-lite-fold{}"  # scored on the same episodes where it is shipped
 
 
 def score_diffusion(
-    paths: Sequence[Path], protocol: Protocol, gaps: Sequence[str] | None = None
+    paths: Sequence[Path],
+    protocol: Protocol,
+    gaps: Sequence[str] | None = None,
+    *,
+    support_use: bool = True,
 ) -> Report:
     """Every network, the floors and HMNet-lite on the same pictures.
 
     Args:
         paths: of DiffewS's checkpoints, all of the protocol's fold.
         protocol: its gap is replaced by each of `gaps` in turn; all four when None.
+        support_use: also test each DiffewS with a wrong support, and with none, at its attention;
+            on latents in float16, by which a score may differ in its last digit.
     """
     networks = {(name_of(path), zoo.facts(path).get("seed")): zoo.load(path) for path in paths}
     beside = BESIDE.format(protocol.fold)
@@ -49,9 +57,19 @@ def score_diffusion(
         at_gap = replace(protocol, gap=gap)
         named = {" / ".join(map(str, key)): predict for key, predict in asked.items()}
         scores = evaluate(named, at_gap.build())
-        for (method, seed), result in zip(asked, scores.values(), strict=True):
-            report.add(method, at_gap, result, seed=seed)
+        for key, result in zip(asked, scores.values(), strict=True):
+            network = networks.get(key)
+            misled = _misled(network, at_gap) if support_use else {}
+            report.add(key[0], at_gap, result, seed=key[1], misled=misled)
     return report
+
+
+def _misled(network: nn.Module | None, protocol: Protocol) -> dict[str, float]:
+    """What a DiffewS scores whose attention is shown another support; nothing of others."""
+    if not isinstance(network, DiffewS) or not can_be_misled(network):
+        return {}
+    cached = LatentEpisodes(protocol.build(), network)
+    return {shown: score_latents(network, cached, shown=shown).miou for shown in SHOWN}
 
 
 def _remembering(backbone: nn.Module) -> nn.Module:

@@ -44,7 +44,7 @@ class Own:
     gaps: tuple[Literal["same", "sibling", "cross", "held_out"], ...] | None = None
     """Emoji: how differently support and query are drawn; all four unless given."""
     support_use: bool = True
-    """Emoji: also show each network's mixer a wrong support, and none."""
+    """Emoji: also show each network's mixer a wrong support, and none; ask a wrong sentence."""
     root: Annotated[str | None, arg(metavar="FOLDER")] = None
     """Photographs: the folder of the data set."""
     backbone: Literal["resnet50", "vgg16"] | None = None
@@ -88,8 +88,9 @@ def run(options: Options, command: str) -> None:
             names = data.flags([*unread, *["keep"] * options.keep])
             raise ValueError(f"{names} means nothing for {paths[0]}, which reads sentences")
         evaluate_on_sentences(
-            paths[0], options.out, command, scenes=options.episodes, seed=options.seed
-        )
+            paths[0], options.out, command, scenes=options.episodes, seed=options.seed,
+            support_use=options.support_use,
+        )  # fmt: skip
     elif drawing := [path for path in own if zoo.facts(path).get("task") == "diffusion"]:
         if len(drawing) < len(paths) or options.dataset != "emoji":
             raise ValueError(
@@ -179,7 +180,8 @@ def _on_emoji_by_diffusion(paths: list[Path], options: Options, command: str) ->
             f"trained with fold {', '.join(map(str, sorted(folds)))} novel; test each on its own"
         )
     options.fold = folds.pop()
-    report = score_diffusion(paths, data.emoji_protocol(options), options.gaps)
+    protocol = data.emoji_protocol(options)
+    report = score_diffusion(paths, protocol, options.gaps, support_use=options.support_use)
     finish(report, options.out, command)
     if options.keep:
         for path in paths:

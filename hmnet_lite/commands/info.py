@@ -13,11 +13,12 @@ import torch
 from tyro.conf import arg
 
 from hmnet_lite.data.emoji import tiles
+from hmnet_lite.experiments.tables import AUDIBLE
 from hmnet_lite.files import cache_folder
 from hmnet_lite.machine import commit, made_on
 from hmnet_lite.models.backbones import BACKBONES
 from hmnet_lite.scan.backends import BACKENDS, choose_backend, why_not
-from hmnet_lite.training import zoo
+from hmnet_lite.training import checkpoint, zoo
 
 #: data set to a path that its folder has; how `--root` may be found before it is typed
 LAYOUTS = {
@@ -88,7 +89,8 @@ def _about(name: str, facts: dict[str, Any]) -> str:
         steps = f"{before:,} + {steps}"
     elif facts.get("after"):
         steps += f" after those of {facts['after']}"
-    return "; ".join(part for part in (use, classes, steps, _scores(facts)) if part)
+    parts = (use, classes, steps, _scores(facts), _listening(name, facts))
+    return "; ".join(part for part in parts if part)
 
 
 def _scores(facts: dict[str, Any]) -> str:
@@ -99,6 +101,23 @@ def _scores(facts: dict[str, Any]) -> str:
     pairs = ((gap, value) for gap, value in found.items() if isinstance(value, int | float))
     told = ", ".join(f"{gap} {100 * value:.1f}" for gap, value in pairs)
     return f"mIoU {told}" if told else ""
+
+
+def _listening(name: str, facts: dict[str, Any]) -> str:
+    """Whether the mixer listens to its support, where the header tells what a wrong one costs.
+
+    It does at the gaps where that is half a point of mIoU or more; a header has no intervals.
+    """
+    right, misled = facts.get("metrics"), facts.get("misled")
+    if not isinstance(right, dict) or not isinstance(misled, dict):
+        return ""
+    lost = {gap: right[gap] - x["wrong"] for gap, x in misled.items() if "wrong" in x}
+    if not lost or not checkpoint.read_config(zoo.find(name)).get("depth"):
+        return ""  # without a mixer there is nothing to listen with
+    heard = [gap for gap, points in lost.items() if points >= AUDIBLE]
+    if len(heard) in (0, len(lost)):
+        return f"its mixer {'listens' if heard else 'is deaf'}"
+    return f"its mixer listens at {', '.join(heard)}"
 
 
 def _data(roots: tuple[Path, ...]) -> list[str]:

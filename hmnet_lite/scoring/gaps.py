@@ -25,6 +25,9 @@ from hmnet_lite.scoring.report import Report
 PRIOR_EPISODES = 200  # training episodes that choose the prior's threshold
 #: what a mixer is shown instead of its own support
 SHOWN = ("wrong", "none")
+_ALL_ALIKE = (
+    "all {} episodes ask for class {}; a wrong support needs another class: give more episodes"
+)
 
 
 def score_gaps(
@@ -129,10 +132,24 @@ def wrong_episode(episodes: Sequence[CachedEpisode], episode: CachedEpisode) -> 
         other = episodes[(episode.index + step) % len(episodes)]
         if other.class_id != episode.class_id:
             return other
-    raise ValueError(
-        f"all {len(episodes)} episodes ask for class {episode.class_id}; a wrong support needs "
-        "another class: give more episodes"
-    )
+    raise ValueError(_ALL_ALIKE.format(len(episodes), episode.class_id))
+
+
+def next_of_another_class(class_ids: Sequence[int], index: int) -> int:
+    """Where the next episode stands, round the end, that asks for another class.
+
+    Args:
+        class_ids: of the episodes, in order.
+        index: of the one that is to be misled.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for step in range(1, len(class_ids)):
+        other = (index + step) % len(class_ids)
+        if class_ids[other] != class_ids[index]:
+            return other
+    raise ValueError(_ALL_ALIKE.format(len(class_ids), class_ids[index]))
 
 
 class Boxed(Sequence):

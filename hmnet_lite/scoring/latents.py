@@ -21,6 +21,7 @@ from hmnet_lite.models.diffews.masks import brightness, margin, shares, told_ima
 from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.models.features import to_tensor
 from hmnet_lite.models.shards import Cache
+from hmnet_lite.scoring.gaps import SHOWN, next_of_another_class
 from hmnet_lite.scoring.metrics import Scores
 
 SHARD, FORMAT = 50, "1"
@@ -126,10 +127,21 @@ class LatentEpisodes:
 
 
 @torch.inference_mode()
-def light(model: DiffewS, batch: LatentTest) -> Tensor:
-    """How bright the masks are that a model draws, (batch, H / shrink, W / shrink)."""
+def light(model: DiffewS, batch: LatentTest, other: LatentTest | None = None) -> Tensor:
+    """How bright the masks are that a model draws, (batch, H / shrink, W / shrink).
+
+    Args:
+        model: draws in one step from a first guess where `other` is given.
+        batch: the episodes.
+        other: as many, whose supports the attention is shown; the guess stays of the batch's own.
+    """
     given = (batch.supports, batch.told, batch.inside, batch.alike)
-    found = model.generate(batch.query, *given)
+    if other is None:
+        found = model.generate(batch.query, *given)
+    else:
+        guess = model.guess(batch.query, batch.supports, batch.told, batch.alike)
+        shown = (other.supports, other.told, other.inside)
+        found = model.step(batch.query, guess, model.config.timestep, *shown)
     picture = model.decode(found)
     seen = F.interpolate(batch.pictures, picture.shape[-2:], mode="area")
     return brightness(model.config.mask_image, picture, seen)
@@ -152,11 +164,46 @@ def masks_of(
     return (whole[:, 0] > 0).cpu().numpy()
 
 
-def score_latents(model: DiffewS, episodes: LatentEpisodes, size: int = 10) -> Scores:
-    """Score a model on episodes that its encoder made."""
+def can_be_misled(model: DiffewS) -> bool:
+    """Whether its attention can be shown another support than its first guess is made of."""
+    return model.config.generation == "one-step" and model.config.guess != "none"
+
+
+def score_latents(
+    model: DiffewS, episodes: LatentEpisodes, size: int = 10, shown: str = "right"
+) -> Scores:
+    """Score a model on episodes that its encoder made.
+
+    Args:
+        model: as it was when they were encoded.
+        episodes: of which `size` are answered together.
+        shown: to the UNet's attention. "right": the episode's own supports. "wrong": those of the
+            next episode of another class, with their masks. "none": zeros. The first guess, which
+            stands beside the attention as a prior mask does beside a mixer, is of the right ones.
+
+    Raises:
+        ValueError: another word; a model that draws in several steps or without a guess, which has
+            nothing beside its attention; all episodes of one class.
+    """
+    if shown not in ("right", *SHOWN):
+        raise ValueError(f"shown is {shown!r}; expected right, {', '.join(SHOWN)}")
+    if shown != "right" and not can_be_misled(model):
+        raise ValueError(
+            f"generation={model.config.generation!r}, guess={model.config.guess!r}: only a model "
+            "that draws in one step from a first guess can be shown another support beside it"
+        )
+    classes = [i for batch in episodes.batches(size) for i in batch.class_ids]
     scores = Scores()
-    for batch in episodes.batches(size):
-        masks = masks_of(model, light(model, batch), batch.masks.shape[-2:])
+    for start in range(0, len(episodes), size):
+        indices = range(start, min(start + size, len(episodes)))
+        batch = episodes.batch(indices)
+        other = None
+        if shown == "wrong":
+            other = episodes.batch([next_of_another_class(classes, index) for index in indices])
+        elif shown == "none":
+            empty = {n: torch.zeros_like(getattr(batch, n)) for n in ("supports", "told", "inside")}
+            other = replace(batch, **empty)
+        masks = masks_of(model, light(model, batch, other), batch.masks.shape[-2:])
         for found, truth, class_id in zip(masks, batch.masks, batch.class_ids, strict=True):
             scores.update(found, truth, class_id)
     return scores

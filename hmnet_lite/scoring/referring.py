@@ -11,7 +11,7 @@ word, "name ignored" and "relation ignored" hear all others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ import torch.nn.functional as F
 
 from hmnet_lite.data.emoji.referring.dataset import EmojiReferring, ReferringScene, Sentence
 from hmnet_lite.data.emoji.referring.meaning import Meaning, fits
+from hmnet_lite.scoring.intervals import paired_oiou
 
 PRECISIONS = (0.5, 0.7, 0.9)
 Predictor = Callable[[ReferringScene, Sentence], np.ndarray]
@@ -163,6 +164,64 @@ def score_model(model: torch.nn.Module, scenes: EmojiReferring, *, floors: bool 
             for name in FLOORS if floors else ():
                 scores[name].update(FLOORS[name](scene, sentence), truth, kind)
     return scores
+
+
+def score_misled(
+    model: torch.nn.Module, scenes: EmojiReferring, *, progress: bool = True
+) -> ReferringScores:
+    """A network that is asked the wrong sentence of every picture, scored on the right object.
+
+    What is lost against its own sentences is what it owes to them. All parts of the network hear
+    the wrong one, its grounding as well; a sentence that says nothing is refused, so that none
+    is asked.
+    """
+    from tqdm import tqdm
+
+    from hmnet_lite.models.bank import SceneBank
+
+    bank = SceneBank(scenes, model.config.backbone, progress=progress)
+    told = [scenes.told(index)[1] for index in range(len(scenes))]
+    scores = ReferringScores()
+    for index in tqdm(range(len(scenes)), leave=False, disable=not progress, unit="scene"):
+        scene = scenes[index]
+        texts = [wrong_sentence(told, index, s.class_id).text for s in scene.sentences]
+        masks = masks_of(model, bank, index, texts)
+        for sentence, mask in zip(scene.sentences, masks, strict=True):
+            scores.update(mask, scene.mask(sentence), sentence.meaning.kind)
+    return scores
+
+
+def sentence_use(right: ReferringScores, wrong: ReferringScores) -> dict[str, Any]:
+    """oIoU in [0, 1] with its own sentences and with wrong ones, and what those cost.
+
+    Returns:
+        {"right", "wrong", "minus wrong": [difference, low, high] with its 95 % interval over
+        sentences}.
+    """
+    minus = paired_oiou([np.array(right.rows)], [np.array(wrong.rows)])
+    ends = [minus.mean, minus.low, minus.high]
+    return {"right": right.oiou, "wrong": wrong.oiou, "minus wrong": ends}
+
+
+def wrong_sentence(told: Sequence[Sequence[Sentence]], index: int, class_id: int) -> Sentence:
+    """The next sentence of the scenes after this one, round the end, that names another class.
+
+    Args:
+        told: every scene's sentences.
+        index: of the scene that is asked.
+        class_id: of the object that its own sentence names.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for step in range(1, len(told)):
+        for sentence in told[(index + step) % len(told)]:
+            if sentence.class_id != class_id:
+                return sentence
+    raise ValueError(
+        f"the sentences of all {len(told)} scenes name class {class_id}; a wrong one needs "
+        "another class: give more scenes"
+    )
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -161,15 +161,31 @@ class Report:
         ]
         return _over_seeds(values)
 
-    def table(self, metric: str = "miou", *, markdown: bool = False) -> str:
-        """Methods x gaps in percent, mean ± sample standard deviation over seeds."""
+    def table(
+        self, metric: str = "miou", *, markdown: bool = False, support_use: bool = False
+    ) -> str:
+        """Methods x gaps in percent, mean ± sample standard deviation over seeds.
+
+        With `support_use`, a last column: the points that a wrong support at the mixer costs, and
+        none, each from the lowest gap to the highest; a dash where neither was shown.
+        """
         shown = " on boxes" if self.support_annotation == "box" else ""
         head = [f"{METRICS.get(metric, metric)} (%){shown}", *self.gaps]
         body = [
             [method, *(_percent(self.cell(method, gap, metric)) for gap in self.gaps)]
             for method in self.methods
         ]
+        if support_use:
+            head.append("support use")
+            for line in body:
+                found = [self.support_span(line[0], shown) for shown in ("wrong", "none")]
+                line.append(" / ".join(told or "-" for told in found) if any(found) else "-")
         return lay_out(head, body, markdown)
+
+    def support_span(self, method: str, shown: str = "wrong") -> str:
+        """Support use in points from the lowest gap to the highest; "" where not tested."""
+        cells = [self.support_use(method, gap, shown) for gap in self.gaps]
+        return span([cell.mean for cell in cells if cell])
 
     def support_table(self, *, markdown: bool = False) -> str:
         """Networks x gaps: points that a wrong support at the mixer costs, and none."""
@@ -261,6 +277,15 @@ def _percent(cell: Cell | None) -> str:
         return "-"
     spread = "" if cell.std is None else f" ± {100 * cell.std:.1f}"
     return f"{100 * cell.mean:.1f}{spread}"
+
+
+def span(values: Sequence[float]) -> str:
+    """Shares in [-1, 1] as points from the lowest to the highest: "3.9 to 9.5", "0.0"; "" of none.
+
+    A value that rounds to nothing has no sign.
+    """
+    points = [f"{round(100 * value, 1) + 0.0:.1f}" for value in sorted(values)]
+    return " to ".join(dict.fromkeys((points[0], points[-1]))) if points else ""
 
 
 def lay_out(head: list[str], body: list[list[str]], markdown: bool) -> str:

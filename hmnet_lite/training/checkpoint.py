@@ -109,6 +109,12 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _json(path, _header(path).get("facts", "{}"))
 
 
+def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """How a checkpoint's network is built, without its weights. Raises as `load_checkpoint`."""
+    header = _header(path)
+    return _of_run(path, header)[1] if header["kind"] == runs.KIND else _config(path, header)
+
+
 def read_made(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Command, commit, machine, versions and date of the writing; {} in older files."""
     return _json(path, _header(path).get("made", "{}"))

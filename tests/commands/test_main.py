@@ -178,6 +178,21 @@ def test_info_tells_both_goes_of_a_network_that_went_on_from_another(
     assert told in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("misled", "told"),
+    [({"same": {"wrong": 0.49}, "cross": {"wrong": 0.298}}, "; its mixer listens at same\n"),
+     ({"same": {"wrong": 0.496}}, "; its mixer is deaf\n"),
+     ({"same": {}}, "mIoU same 50.0, cross 30.0\n")],
+)  # fmt: skip
+def test_info_tells_who_listens(misled, told, tmp_path, monkeypatch, capsys):
+    facts = {"fold": 1, "metrics": {"same": 0.5, "cross": 0.3}, "misled": misled}
+    config = HMNetConfig(dim=16, depth=2, state=4)
+    save_checkpoint(HMNet(config), tmp_path / "mine.safetensors", **facts)
+    monkeypatch.setattr(zoo, "models_folder", lambda: tmp_path)
+    assert main(["info"]) == 0
+    assert told in capsys.readouterr().out
+
+
 def test_info_tells_backends_models_data_and_cache(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HMNET_LITE_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
@@ -192,6 +207,9 @@ def test_info_tells_backends_models_data_and_cache(tmp_path, monkeypatch, capsys
         "default of segment --text; fold 0 is new to it; 9,000 steps",
         "fold 0 is new to it; 2,000 steps after those of state-both",
         "fold 3 is new to it; 3,000 steps; mIoU same 76.0, sibling 69.3, cross 56.6",
+        "held_out 48.6; its mixer is deaf",
+        "mIoU same 73.2, sibling 64.0, cross 47.3, held_out 41.3; its mixer listens\n",
+        "mIoU same 75.2, sibling 64.7, cross 49.1, held_out 44.8\n",  # it has no mixer
         "mamba_ssm   it runs on cuda and the tensors are on cpu",
         "emoji in ",
         f"pascal: --dataset pascal --root {tmp_path / 'VOC2012'}",

@@ -41,6 +41,8 @@ def test_train_and_evaluate(capsys, monkeypatch):
     assert report["protocol"]["fold"] == 2 and len(report["rows"]) == 5
     (row,) = (row for row in report["rows"] if row["method"] == "net")
     assert read_facts("net.safetensors")["metrics"] == {"same": round(row["miou"], 6)}
+    assert set(row["misled"]) == {"wrong", "none"} and "net, wrong class" in table
+    assert not any(row["misled"] for row in report["rows"] if row["method"] != "net")
     for words, why in (
         (["--fold", "1"], "trained with fold 2 novel"),
         (["hmnet-lite-fold2"], "net.safetensors is a DiffewS"),

@@ -29,6 +29,15 @@ def test_train_and_evaluate(capsys):
     assert all(name in told for name in ("novel", "seen", "compositions", "relation ignored"))
     report = json.loads(Path("report.json").read_text("utf-8"))
     assert report["fold"] == 2 and set(report["splits"]) == {"novel", "seen", "compositions"}
+    for split, use in report["sentence use"].items():
+        assert 100 * use["right"] == pytest.approx(
+            report["splits"][split]["model"]["all"]["oIoU"], abs=0.01
+        )
+        lost, low, high = use["minus wrong"]
+        assert lost == pytest.approx(use["right"] - use["wrong"]) and low <= lost <= high
+        assert f"{split:<18}" in told.split("sentence use (oIoU)")[1]
+    assert main([*on, "--no-support-use"]) == 0
+    assert "sentence use" not in capsys.readouterr().out
     for words in (["--keep"], ["--gaps", "same"], ["--fold", "1"]):
         assert main([*on, *words]) == 2
         assert f"{words[0]} means nothing for net.safetensors" in capsys.readouterr().err

@@ -7,7 +7,9 @@ import pytest
 
 from hmnet_lite.commands.compare import METHODS
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
-from hmnet_lite.scoring.report import Report
+from hmnet_lite.scoring.report import Report, span
+from hmnet_lite.training import zoo
+from hmnet_lite.workbook import measured_support
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 1
@@ -42,7 +44,72 @@ def test_every_network_was_also_shown_a_wrong_support_and_none(report):
 
 def test_the_readme_shows_the_committed_table(report):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert report.table(markdown=True) in readme
+    assert report.table(markdown=True, support_use=True) in readme
+
+
+# ---- support use
+
+
+@pytest.fixture(scope="module")
+def listening():
+    return measured_support.kept()
+
+
+def test_the_readme_shows_all_folds_and_their_support_use(report):
+    folds = {"HMNet-lite": report}
+    for fold in (1, 2, 3):
+        path = ROOT / "figures" / f"emoji_fold{fold}.json"
+        folds[f"hmnet-lite-fold{fold}"] = Report.from_json(path)
+    chosen = {1: ", on which choices were made"}
+    lines, uses = [], []
+    for fold, (method, found) in enumerate(folds.items()):
+        scores = [f"{100 * found.cell(method, gap).mean:.1f}" for gap in GAPS]
+        use = [found.support_span(method, shown) for shown in ("wrong", "none")]
+        uses.append([[found.support_use(method, gap, shown).mean for gap in GAPS]
+                     for shown in ("wrong", "none")])  # fmt: skip
+        lines.append([f"fold {fold}{chosen.get(fold, '')}", *scores, " / ".join(use)])
+    mean = [
+        f"{100 * sum(x.cell(method, gap).mean for method, x in folds.items()) / 4:.1f}"
+        for gap in GAPS
+    ]
+    use = " / ".join(span([sum(x) / 4 for x in zip(*each, strict=True)])
+                     for each in zip(*uses, strict=True))  # fmt: skip
+    lines.append(["mean", *mean, use])
+    told = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    assert told in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_support_use_is_known_of_every_network_that_ships(listening):
+    assert list(listening) == zoo.names()
+    for name, told in listening.items():
+        facts = zoo.facts(name)
+        assert told["fold"] == (0 if facts["fold"] is None else facts["fold"])
+        assert told["knows the classes"] == (facts["fold"] is None)
+        for gap, found in told["gaps"].items():
+            assert ("minus wrong" in found) == (name != "without-mamba-fold0"), (name, gap)
+            for key in (key for key in found if key.startswith("minus ")):
+                lost, *interval = found[key]
+                expected = found["right"] - found[key.removeprefix("minus ")]
+                assert lost == pytest.approx(expected, abs=2e-4), (name, gap, key)
+                assert not interval or interval[0] <= lost <= interval[1]
+            if facts.get("tested", {}).get("episodes") == told.get("episodes"):
+                assert found["right"] == pytest.approx(facts["metrics"][gap], abs=1e-3)
+    words = json.loads((ROOT / "figures" / "referring" / "remamber-fold0.json").read_text())
+    for split, found in listening["remamber-fold0"]["gaps"].items():
+        own = words["splits"][split]["model"]["all"]["oIoU"]
+        assert 100 * found["right"] == pytest.approx(own, abs=0.02)
+
+
+def test_the_readme_shows_who_listens(listening):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert measured_support.table() in readme
+    cells = []
+    for found in listening["remamber-fold0"]["gaps"].values():
+        lost, low, high = (f"{100 * x:.1f}" for x in found["minus wrong"])
+        cells.append(f"{lost} ({low} to {high})")
+    order = ("seen", "novel", "compositions")
+    assert list(listening["remamber-fold0"]["gaps"]) == list(order)
+    assert f"| support use | {' | '.join(cells)} |" in readme
 
 
 # ---- speed

@@ -10,7 +10,13 @@ from hmnet_lite import HMNet, HMNetConfig
 from hmnet_lite.data.emoji.protocol import Protocol
 from hmnet_lite.models.features import CachedFeatures
 from hmnet_lite.record import Recorder
-from hmnet_lite.scoring.gaps import Boxed, known_floors, misled_predictor, wrong_episode
+from hmnet_lite.scoring.gaps import (
+    Boxed,
+    known_floors,
+    misled_predictor,
+    next_of_another_class,
+    wrong_episode,
+)
 from hmnet_lite.scoring.predict import model_predictor
 
 PROTOCOL = Protocol(episodes=4, image_size=64, shots=2)
@@ -58,6 +64,9 @@ def test_the_wrong_episode_is_the_next_of_another_class_round_the_end():
     assert wrong_episode(rows, rows[0]).index == 2
     assert wrong_episode(rows, rows[2]).index == 3
     assert wrong_episode(rows, rows[3]).index == 2
+    assert [next_of_another_class([3, 3, 5, 3], i) for i in range(4)] == [2, 2, 3, 2]
+    with pytest.raises(ValueError, match="all 2 episodes ask for class 4"):
+        next_of_another_class([4, 4], 0)
     with pytest.raises(ValueError, match="all 1 episodes ask for class 3"):
         wrong_episode(rows[:1], rows[0])
 

@@ -11,6 +11,7 @@ from hmnet_lite.models.diffews.config import DiffewSConfig
 from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.models.features import to_tensor
 from hmnet_lite.scoring.evaluate import evaluate
+from hmnet_lite.scoring.gaps import next_of_another_class
 from hmnet_lite.scoring.latents import LatentEpisodes, light, masks_of, score_latents
 from hmnet_lite.scoring.predict import segment_episode
 
@@ -70,3 +71,27 @@ def test_fewer_shots_and_other_thresholds(data):
     assert low.dtype == bool and low.shape == (3, 96, 96) and (low | ~high).all()
     own = masks_of(model, drawn, (96, 96))
     assert np.array_equal(own, masks_of(model, drawn, (96, 96), "relative", TINY.level))
+
+
+def test_attention_alone_is_shown_another_support(data):
+    model = made(data)
+    cached = LatentEpisodes(data, model, progress=False)
+    batch = cached.batch([0])
+    index = next_of_another_class(cached.batch(range(3)).class_ids, 0)
+    own, other = light(model, batch, batch), light(model, batch, cached.batch([index]))
+    torch.testing.assert_close(own, light(model, batch))  # its own support: as ever
+    assert not torch.allclose(own, other, rtol=0, atol=1e-6)
+    foreign = replace(batch, **{x: getattr(cached.batch([index]), x) for x in _SUPPORT})
+    assert not torch.allclose(other, light(model, foreign), rtol=0, atol=1e-3), "guess and all"
+    scores = [score_latents(model, cached, 2, shown).counts for shown in ("right", "wrong", "none")]
+    assert all(np.array_equal(x[:, 0], scores[0][:, 0]) for x in scores)
+    silent = replace(batch, **{x: torch.zeros_like(getattr(batch, x)) for x in _SUPPORT})
+    found = masks_of(model, light(model, batch, silent), (96, 96))[0]
+    assert scores[2][0, 1] == (found & (batch.masks[0] == 1)).sum()
+    with pytest.raises(ValueError, match="shown is 'odd'; expected right, wrong, none"):
+        score_latents(model, cached, shown="odd")
+    with pytest.raises(ValueError, match="guess='none': only a model that draws in one step"):
+        score_latents(made(data, guess="none"), cached, shown="wrong")
+
+
+_SUPPORT = ("supports", "told", "inside")

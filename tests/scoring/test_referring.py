@@ -13,7 +13,10 @@ from hmnet_lite.scoring.referring import (
     FLOORS,
     ReferringScores,
     evaluate_referring,
+    score_misled,
     score_model,
+    sentence_use,
+    wrong_sentence,
 )
 from hmnet_lite.scoring.segment import Answer
 
@@ -73,6 +76,23 @@ def test_a_network_is_scored_beside_the_floors(model, tmp_path, monkeypatch):
     scores = score_model(model, SCENES, progress=False)
     assert scores.keys() == {*FLOORS, "model"}
     assert len({len(each.rows) for each in scores.values()}) == 1
+
+
+def test_a_network_is_asked_wrong_sentences(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("HMNET_LITE_CACHE", str(tmp_path))
+    told = [SCENES.told(index)[1] for index in range(len(SCENES))]
+    for index, sentences in enumerate(told):
+        for own in sentences:
+            other = wrong_sentence(told, index, own.class_id)
+            assert other.class_id != own.class_id and other not in sentences
+    right = score_model(model, SCENES, floors=False, progress=False)["model"]
+    wrong = score_misled(model, SCENES, progress=False)
+    assert wrong.kinds == right.kinds and wrong.rows != right.rows
+    use = sentence_use(right, wrong)
+    lost, low, high = use["minus wrong"]
+    assert lost == pytest.approx(right.oiou - wrong.oiou) and low <= lost <= high
+    with pytest.raises(ValueError, match="all 1 scenes name class"):
+        wrong_sentence(told[:1], 0, told[0][0].class_id)
 
 
 def test_a_sentence_is_asked_of_any_picture(model):
