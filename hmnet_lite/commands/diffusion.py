@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from hmnet_lite.data.emoji.protocol import GAPS, Protocol
 from hmnet_lite.models.backbones import EfficientNetLite0, Features
-from hmnet_lite.models.diffews.model import DiffewS
 from hmnet_lite.scoring.evaluate import FLOORS, evaluate
 from hmnet_lite.scoring.gaps import SHOWN, prior_threshold
 from hmnet_lite.scoring.latents import LatentEpisodes, can_be_misled, score_latents
@@ -40,7 +39,8 @@ def score_diffusion(
         support_use: also test each DiffewS with a wrong support, and with none, at its attention;
             on latents in float16, by which a score may differ in its last digit.
     """
-    networks = {(name_of(path), zoo.facts(path).get("seed")): zoo.load(path) for path in paths}
+    files = {(name_of(path), zoo.facts(path).get("seed")): path for path in paths}
+    networks = {key: zoo.load(path) for key, path in files.items()}
     beside = BESIDE.format(protocol.fold)
     if beside in zoo.names():
         networks["HMNet-lite", zoo.facts(beside).get("seed")] = zoo.load(beside)
@@ -58,15 +58,15 @@ def score_diffusion(
         named = {" / ".join(map(str, key)): predict for key, predict in asked.items()}
         scores = evaluate(named, at_gap.build())
         for key, result in zip(asked, scores.values(), strict=True):
-            network = networks.get(key)
-            misled = _misled(network, at_gap) if support_use else {}
+            misled = _misled(files[key], at_gap) if support_use and key in files else {}
             report.add(key[0], at_gap, result, seed=key[1], misled=misled)
     return report
 
 
-def _misled(network: nn.Module | None, protocol: Protocol) -> dict[str, float]:
-    """What a DiffewS scores whose attention is shown another support; nothing of others."""
-    if not isinstance(network, DiffewS) or not can_be_misled(network):
+def _misled(path: Path, protocol: Protocol) -> dict[str, float]:
+    """What a DiffewS scores whose attention is shown another support; nothing where none can be."""
+    network = zoo.load(path, device="cpu")  # where its latents are kept
+    if not can_be_misled(network):
         return {}
     cached = LatentEpisodes(protocol.build(), network)
     return {shown: score_latents(network, cached, shown=shown).miou for shown in SHOWN}
