@@ -142,7 +142,7 @@ FIGURES = {
     ),
     "boxes": Recipe("09_experiments", drawings.boxes, measured_tests.boxes_for_masks, long=True),
     "knocked_out": Recipe(
-        "09_experiments", drawings.knocked_out, measured_tests.knocked_out, long=True
+        "09_experiments", drawings.knocked_out, measured_tests.knocked_out, 60_000, long=True
     ),
     "failure_kinds": Recipe(
         "09_experiments", drawings_of_failures.kinds, measured_failures.failure_kinds, long=True

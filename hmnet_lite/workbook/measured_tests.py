@@ -39,12 +39,12 @@ KNOCKED = {
 }
 #: how they are asked with H_S alone exchanged: who is handed another one, and whose it is
 HANDED = {
-    "a recap adds the prototype's": ("recap", "prototype"),
+    "a recap adds a prototype's H_S": ("recap", "prototype"),
     "a recap adds H_S = 0": ("recap", "zero"),
-    "a recap adds a wrong class's": ("recap", "wrong"),
-    "QIM meets the prototype's": ("qim", "prototype"),
+    "a recap adds a wrong class's H_S": ("recap", "wrong"),
+    "QIM meets a prototype's H_S": ("qim", "prototype"),
     "QIM meets H_S = 0": ("qim", "zero"),
-    "QIM meets a wrong class's": ("qim", "wrong"),
+    "QIM meets a wrong class's H_S": ("qim", "wrong"),
 }
 Runs = Mapping[str, Sequence[Scores]]  # what was changed → the scores of every seed
 

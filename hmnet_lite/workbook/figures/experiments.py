@@ -60,7 +60,7 @@ def differences(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
 
     Args:
         panels: gap to question to arm to {"mean", "low", "high": in [-1, 1]; "seeds": pairs of
-            training runs}.
+            training runs; "each", where it is known: the difference of every pair, a black stroke}.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -75,6 +75,8 @@ def differences(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
             for name, found in arms.items():
                 y, (low, high) = places[group, name], (100 * found["low"], 100 * found["high"])
                 sure = low > 0 or high < 0
+                each = 100 * np.asarray(found.get("each", ()), float)
+                ax.scatter(each, [y] * len(each), 22, marker="|", color=BLACK, lw=1, zorder=4)
                 ax.plot([low, high], [y, y], color=BLUE, solid_capstyle="butt")
                 ax.plot(
                     100 * found["mean"], y, "o", ms=7, color=BLUE, mfc=BLUE if sure else "white"
