@@ -284,6 +284,7 @@ def knocked_out(numbers: Numbers) -> Figure:
         gap: {
             f"{arm}, against as trained": {
                 what: found["change"]
+                | {"each": np.subtract(found["miou"], gaps_of[gap]["as trained"]["miou"])}
                 for what, found in gaps_of[gap].items()
                 if what != "as trained"
             }

@@ -28,10 +28,12 @@ from hmnet_lite.machine import made_on
 from hmnet_lite.workbook import (
     drawings,
     drawings_of_failures,
+    drawings_of_paper,
     measured,
     measured_diffusion,
     measured_failures,
     measured_forgetting,
+    measured_paper,
     measured_similarity,
     measured_tests,
     measured_words,
@@ -146,7 +148,15 @@ FIGURES = {
     ),
     "boxes": Recipe("09_experiments", drawings.boxes, measured_tests.boxes_for_masks, long=True),
     "knocked_out": Recipe(
-        "09_experiments", drawings.knocked_out, measured_tests.knocked_out, long=True
+        "09_experiments", drawings.knocked_out, measured_tests.knocked_out, 60_000, long=True
+    ),
+    "test_draws": Recipe(
+        "09_experiments",
+        drawings_of_paper.other_draws,
+        measured_paper.other_draws,
+        60_000,
+        long=True,
+        check=partial(measured_paper.other_draws, measured.CHECKED),
     ),
     "failure_kinds": Recipe(
         "09_experiments", drawings_of_failures.kinds, measured_failures.failure_kinds, long=True

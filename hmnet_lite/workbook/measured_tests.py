@@ -11,14 +11,19 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+import torch
+
 from hmnet_lite import HMNet
+from hmnet_lite.analysis.handed import handed, support_states
 from hmnet_lite.experiments.runs import TEST
 from hmnet_lite.models.features import CachedEpisode, CachedFeatures
+from hmnet_lite.models.lite import class_share
+from hmnet_lite.models.prior import masked_mean
 from hmnet_lite.scoring.evaluate import evaluate
-from hmnet_lite.scoring.gaps import Boxed
+from hmnet_lite.scoring.gaps import Boxed, misled_predictor
 from hmnet_lite.scoring.intervals import Difference, paired_difference
 from hmnet_lite.scoring.metrics import Scores
-from hmnet_lite.scoring.predict import model_predictor
+from hmnet_lite.scoring.predict import Predictor, model_predictor
 from hmnet_lite.workbook import measured
 from hmnet_lite.workbook.measured import FULL, state_network
 
@@ -31,6 +36,15 @@ KNOCKED = {
     "read once": {"srm": "basic"},
     "no SRM": {"srm": "off"},
     "no QIM": {"qim": "off"},
+}
+#: how they are asked with H_S alone exchanged: who is handed another one, and whose it is
+HANDED = {
+    "a recap adds a prototype's H_S": ("recap", "prototype"),
+    "a recap adds H_S = 0": ("recap", "zero"),
+    "a recap adds a wrong class's H_S": ("recap", "wrong"),
+    "QIM meets a prototype's H_S": ("qim", "prototype"),
+    "QIM meets H_S = 0": ("qim", "zero"),
+    "QIM meets a wrong class's H_S": ("qim", "wrong"),
 }
 Runs = Mapping[str, Sequence[Scores]]  # what was changed → the scores of every seed
 
@@ -88,24 +102,81 @@ def boxes_for_masks(episodes: int | None = None, seeds: Sequence[int] = ()) -> d
 
 
 def knocked_out(episodes: int | None = None, seeds: Sequence[int] = ()) -> dict[str, Any]:
-    """Network to gap to what was changed to mIoU of every seed and the difference it makes."""
+    """Network to gap to what was changed to mIoU of every seed and the difference it makes.
+
+    Parts are switched (`KNOCKED`), or handed another H_S, all else staying the episode's own
+    (`HANDED`): that of a support of another class, zeros, or the prototype's (`Exchange`).
+    """
     episodes, seeds = episodes or EPISODES, tuple(seeds) or measured.shipped_seeds()
     told: dict[str, Any] = {}
     names: list[str] = []
-    for arm in ("srm", "both"):
+    for arm in ("srm", "both", "qim"):
         own = [state_network(arm, seed) for seed in seeds]
         names += own
-        changed = {
+        parts = {"both": ("recap", "qim"), "srm": ("recap",), "qim": ("qim",)}[arm]
+        switched = {} if arm == "qim" else {
             n: s for n, s in KNOCKED.items() if arm == "both" or n not in ("no QIM", "no SRM")
-        }
+        }  # fmt: skip
+        exchanged = {n: how for n, how in HANDED.items() if how[0] in parts}
         for gap in GAPS:
-            found = _scored(own, {"as trained": {}} | changed, _features(gap, episodes, 1))
+            given = {"as trained": {}} | switched, _features(gap, episodes, 1), exchanged
+            found = _scored(own, *given)
             told.setdefault(measured.ARMS[arm], {})[gap] = {
                 what: {"miou": [scores.miou for scores in runs],
                        "change": _plain(paired_difference(runs, found["as trained"]))}
                 for what, runs in found.items()
             }  # fmt: skip
     return {"from": _came(names, episodes, seeds), "told": told}
+
+
+class Exchange:
+    """A network of which one part is handed another H_S than the support's, all else its own.
+
+    Whose H_S: "wrong", that of the next episode's support of another class; "zero", none;
+    "prototype", that of the support with its class's mean feature in place of each of the class's
+    pixels, put through the same projections: all that a prototype could tell.
+
+    Args:
+        network: in evaluation mode.
+        episodes: where wrong supports come from, as in `misled_predictor`.
+    """
+
+    def __init__(self, network: HMNet, episodes: Sequence[CachedEpisode]):
+        self.network, self.own = network, model_predictor(network)
+        self._asked = {
+            "wrong": misled_predictor(network, episodes, "wrong"),
+            "prototype": model_predictor(network, mixer_support=flattened),
+        }
+        self._last: dict[str, tuple[CachedEpisode, list[torch.Tensor]]] = {}
+
+    def states(self, episode: CachedEpisode, whose: str) -> list[torch.Tensor]:
+        """H_S of every hybrid block; those of the last episode are kept for whoever asks next."""
+        if whose == "zero":
+            return [torch.zeros_like(x) for x in self.states(episode, "wrong")]
+        known = self._last.get(whose)
+        if known is None or known[0] is not episode:
+            known = episode, support_states(lambda: self._asked[whose](episode))
+            self._last[whose] = known
+        return known[1]
+
+    def predictor(self, part: str, whose: str) -> Predictor:
+        """(H, W) bool masks with the "recap" or "qim" handed that H_S."""
+
+        def predict(episode: CachedEpisode) -> Any:
+            with handed(self.network, **{part: self.states(episode, whose)}):
+                return self.own(episode)
+
+        return predict
+
+
+def flattened(episode: CachedEpisode) -> tuple[torch.Tensor, torch.Tensor]:
+    """An episode's supports with their prototype everywhere, and their masks.
+
+    (1, shots, channels, h, w) and (1, shots, H, W).
+    """
+    features, masks = episode.support[None].float(), torch.from_numpy(episode.support_masks)[None]
+    prototype = masked_mean(features, class_share(masks, features))
+    return prototype[..., None, None].expand_as(features).contiguous(), masks
 
 
 class First(Sequence):
@@ -137,16 +208,24 @@ def otherwise(network: HMNet, **switches: Any) -> HMNet:
     return other.eval()
 
 
-def _scored(names: Sequence[str], ways: Mapping[str, Mapping[str, Any]], episodes) -> Runs:
-    """Every way of asking to the scores of every network."""
-    networks = {
-        (way, name): otherwise(measured.network(name), **switches)
+def _scored(
+    names: Sequence[str],
+    ways: Mapping[str, Mapping[str, Any]],
+    episodes: Sequence[CachedEpisode],
+    exchanged: Mapping[str, tuple[str, str]] | None = None,
+) -> Runs:
+    """Every way of asking, by switches or with H_S exchanged, to the scores of every network."""
+    exchanged = exchanged or {}
+    asked = {
+        f"{way}|{name}": model_predictor(otherwise(measured.network(name), **switches))
         for way, switches in ways.items()
         for name in names
     }
-    asked = {f"{way}|{name}": model_predictor(x) for (way, name), x in networks.items()}
+    for name in names if exchanged else ():
+        exchange = Exchange(measured.network(name), episodes)
+        asked |= {f"{way}|{name}": exchange.predictor(*how) for way, how in exchanged.items()}
     found = evaluate(asked, episodes, progress=False)
-    return {way: [found[f"{way}|{name}"] for name in names] for way in ways}
+    return {way: [found[f"{way}|{name}"] for name in names] for way in (*ways, *exchanged)}
 
 
 @lru_cache(maxsize=2 * len(GAPS))

@@ -64,7 +64,8 @@ def differences(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
 
     Args:
         panels: gap to question to arm to {"mean", "low", "high": in [-1, 1]; "seeds": how many
-            pairs of training runs; "each": the difference of each, where that is kept}.
+            pairs of training runs; "each", where it is kept: the difference of every pair, a
+            stroke}.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -78,8 +79,9 @@ def differences(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
         for group, arms in groups.items():
             for name, found in arms.items():
                 y, (low, high) = places[group, name], (100 * found["low"], 100 * found["high"])
-                ends = [low, high, *(100 * pair for pair in found.get("each", ()))]
-                seen = min(ends) > 0 or max(ends) < 0
+                each = 100 * np.asarray(found.get("each", ()), float)
+                seen = min([low, *each]) > 0 or max([high, *each]) < 0
+                ax.scatter(each, [y] * len(each), 22, marker="|", color=BLACK, lw=1, zorder=4)
                 ax.plot([low, high], [y, y], color=BLUE, lw=3, solid_capstyle="butt")
                 ax.plot(
                     100 * found["mean"], y, "o", ms=4, color=BLUE, mfc=BLUE if seen else "white"

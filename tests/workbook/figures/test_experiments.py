@@ -74,6 +74,14 @@ def test_differences():
     assert same.get_yticks()[1] == bars[1].get_ydata()[0]
 
 
+def test_every_seed_s_difference_is_a_stroke_where_it_is_known():
+    found = DIFFERENCES["same"]["q: against a"]["b"] | {"each": [0.0, 0.02, 0.04]}
+    ax = figures.differences({"same": {"q": {"b": found, "c": found | {"each": []}}}}).axes[0]
+    strokes = [dots.get_offsets().tolist() for dots in ax.collections if len(dots.get_offsets())]
+    y = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.get_yticks(), strict=True))
+    assert strokes == [[[0, y["b (3)"]], [2, y["b (3)"]], [4, y["b (3)"]]]]
+
+
 @pytest.mark.parametrize("draw", [figures.support_use, figures.differences])
 def test_nothing_to_draw_is_told(draw):
     with pytest.raises(ValueError, match=r"there are no .* to draw"):
