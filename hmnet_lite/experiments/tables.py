@@ -70,32 +70,33 @@ def differences(experiment: Experiment, results: Results) -> str:
 def folds(arm: str, against: str, results: Results) -> str:
     """Folds x gaps: an arm's mIoU, and what it gains over another's, paired, with its interval.
 
-    The last row is the mean over folds; its number of seeds is that of all pairs.
+    A fold that one of the two has no run on is left out. The last row is the mean over folds; its
+    number of seeds is that of all pairs. Stars as in `differences`.
 
     Args:
         arm, against: names in `ARMS`.
         results: arm to its results, of any folds.
     """
     gaps = gaps_of(results)
-    tested = sorted({r.run.fold for r in results.get(arm, ())})
-    body, mious = [], {gap: [] for gap in gaps}
-    gains: dict[str, list[Difference]] = {gap: [] for gap in gaps}
-    for fold in tested:
+    gains: dict[int, list[Difference]] = {}
+    mious: dict[int, list[float]] = {}
+    for fold in sorted({r.run.fold for r in results.get(arm, ())}):
         found = [r for r in results[arm] if r.run.fold == fold]
-        cells = []
-        for gap in gaps:
-            miou = mean(found, gap)
-            gain = difference(found, results.get(against, ()), gap, fold=fold)
-            cells.append(f"{_percent(miou)} {interval(gain)}")
-            if miou is not None and gain:
-                mious[gap].append(miou)
-                gains[gap].append(gain)
-        body.append([f"fold {fold}", _seeds(found), *cells])
-    cells = [f"{_percent(fmean(mious[gap]))} {interval(over_folds(gains[gap]))}" if gains[gap]
-             else "-" for gap in gaps]  # fmt: skip
-    pairs = max((sum(gain.runs for gain in each) for each in gains.values()), default=0)
-    body.append([f"mean of {len(tested)}", str(pairs), *cells])
-    return lay_out([f"mIoU, gain over {against}", "seeds", *gaps], body, markdown=False)
+        cells = [difference(found, results.get(against, ()), gap, fold=fold) for gap in gaps]
+        if all(cells):
+            gains[fold] = [cell for cell in cells if cell]
+            mious[fold] = [mean(found, gap) or 0.0 for gap in gaps]
+    rows = {f"fold {fold}": (mious[fold], gains[fold]) for fold in gains}
+    if gains:
+        columns = zip(*gains.values(), strict=True)
+        over = [fmean(values) for values in zip(*mious.values(), strict=True)]
+        rows[f"mean of {len(gains)}"] = over, [over_folds(column) for column in columns]
+    body = [
+        [label, str(gained[0].runs),
+         *(f"{_percent(x)} {_starred(g, _seen)}" for x, g in zip(miou, gained, strict=True))]
+        for label, (miou, gained) in rows.items()
+    ]  # fmt: skip
+    return lay_out([f"mIoU, gain over {against}", "pairs", *gaps], body, markdown=False)
 
 
 def verdicts(experiment: Experiment, results: Results) -> str:
