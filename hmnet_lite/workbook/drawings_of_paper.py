@@ -1,4 +1,4 @@
-"""How the figures of the paper's Tables 6 and 7 are drawn: its numbers beside those kept."""
+"""How the figures of the paper's Tables 6, 7 and 9 are drawn: its numbers beside those kept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from hmnet_lite.experiments import paper
 from hmnet_lite.workbook.figures import paper as figures
 from hmnet_lite.workbook.figures.parts import GAP_LABELS
+from hmnet_lite.workbook.measured_paper import PER_TEST, exponent
 
 Numbers = Mapping[str, Any]
 
@@ -37,3 +38,30 @@ def other_draws(numbers: Numbers) -> Figure:
             groups[title] = {"miou": percent, "difference": points}
         panels[label.format(episodes=numbers["from"]["episodes"])] = groups
     return figures.other_draws(panels)
+
+
+def episode_seconds(numbers: Numbers) -> Figure:
+    """Table 9: seconds of an episode by the side of the picture."""
+    whole = {
+        name: {
+            "sides": list(seconds),
+            "seconds": [x and x / PER_TEST for x in seconds.values()],
+            "exponent": exponent(list(seconds), list(seconds.values())),
+        }
+        for name, seconds in paper.SECONDS.items()
+    }
+    ours = {
+        part: {
+            name: {
+                "sides": numbers["sides"],
+                "seconds": seconds,
+                "exponent": numbers["exponents"][part][name],
+            }
+            for name, seconds in own.items()
+        }
+        for part, own in numbers["seconds"].items()
+    }
+    return figures.episode_seconds({
+        "paper: COCO-20i, a V100": {"whole": whole},
+        "ours: one thread of a processor": ours,
+    })  # fmt: skip

@@ -158,6 +158,13 @@ FIGURES = {
         long=True,
         check=partial(measured_paper.other_draws, measured.CHECKED),
     ),
+    "episode_seconds": Recipe(
+        "09_experiments",
+        drawings_of_paper.episode_seconds,
+        measured_paper.episode_seconds,
+        60_000,
+        long=True,
+    ),
     "failure_kinds": Recipe(
         "09_experiments", drawings_of_failures.kinds, measured_failures.failure_kinds, long=True
     ),

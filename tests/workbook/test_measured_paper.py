@@ -1,8 +1,12 @@
-"""Tables 6 and 7 of our networks: draws are paired, a longer test begins with a shorter one."""
+"""Tables 6, 7 and 9 of our networks: draws are paired, a longer test begins with a shorter."""
+
+from itertools import count
 
 import numpy as np
 import pytest
+import torch
 
+from hmnet_lite import HMNetConfig
 from hmnet_lite.experiments import paper
 from hmnet_lite.scoring.metrics import Scores
 from hmnet_lite.workbook import measured_paper as measured
@@ -56,3 +60,33 @@ def test_the_twin_has_no_mixer_and_everything_else_alike():
     assert twin.depth == 0 and ours.depth
     kept = ("dim", "backbone", "prototype", "prior", "zoom")
     assert [getattr(twin, x) for x in kept] == [getattr(ours, x) for x in kept]
+
+
+def test_an_episode_s_seconds_are_of_three_mixers_at_every_side():
+    """Every look at this clock is a second later, so every run takes one second."""
+    threads, ticks = torch.get_num_threads(), count()
+    config = HMNetConfig(dim=16, state=4, recap_ratio=2)
+    found = plain(measured.episode_seconds((64, 96), 1, config, lambda: float(next(ticks))))
+    whole = {name: [1.0, 1.0] for name in ("HMNet-lite", "attention", "without Mamba")}
+    mixer = {name: [1.0, 1.0] for name in ("HMNet-lite", "attention")}
+    assert found["seconds"] == {"whole": whole, "mixer": mixer}
+    assert found["exponents"]["mixer"] == {"HMNet-lite": 0, "attention": 0}
+    assert found["sides"] == [64, 96] and found["from"]["config"]["dim"] == 16
+    assert torch.get_num_threads() == threads
+    assert next(ticks) == 2 * 2 * 5, "a look before and after each of five runs at two sides"
+
+
+def test_the_exponent_is_of_pixels():
+    sides = [100, 200, 400]
+    assert measured.exponent(sides, [3e-4 * side**2 for side in sides]) == pytest.approx(1)
+    assert measured.exponent([*sides, 800], [side**4 for side in sides] + [None]) == pytest.approx(
+        2
+    )
+    seconds = paper.SECONDS["HMNet"]
+    assert measured.exponent(list(seconds), list(seconds.values())) == pytest.approx(0.75, abs=0.01)
+
+
+@pytest.mark.parametrize("sides", [(64, 100), (64,), (64, 64), (0, 64)])
+def test_sides_that_cannot_be_compared_are_told(sides):
+    with pytest.raises(ValueError, match="expected at least two multiples of 16, of different"):
+        measured.episode_seconds(sides)

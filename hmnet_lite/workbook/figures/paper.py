@@ -1,8 +1,8 @@
-"""Figures of the paper's Tables 6 and 7 beside ours: other draws of a test."""
+"""Figures of the paper's Tables 6, 7 and 9 beside ours: other draws of a test, and a clock."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hmnet_lite.workbook.figures.palette import BLACK, KEPT
-from hmnet_lite.workbook.figures.parts import STYLE, WIDTH
+from hmnet_lite.workbook.figures.parts import DASHES, STYLE, WIDTH
 
 #: rows of a table → words of the legend, colour, marker: the paper's and ours, by what they fuse by
 ROWS = {
@@ -20,6 +20,8 @@ ROWS = {
     ("without Mamba",): ("without Mamba", KEPT["without Mamba"], "^"),
 }
 INTERVAL = "95 % interval, paired"
+PARTS = {"whole": "whole network", "mixer": "mixer alone"}
+STEPS = (1, 1.5, 2, 3, 5)  # of a logarithmic axis, times powers of ten
 
 Group = Mapping[str, Any]
 
@@ -87,3 +89,44 @@ def _group(ax: Axes, places: np.ndarray, group: Group, zero: float) -> dict[str,
 def _look(row: str) -> tuple[str, str, str]:
     """Words, colour and marker of a row, by the first of `ROWS` that its name begins with."""
     return next(look for names, look in ROWS.items() if row.startswith(names))
+
+
+@plt.rc_context(STYLE)
+def episode_seconds(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
+    """Seconds of an episode against the side of the picture, both logarithmic; a panel a machine.
+
+    Args:
+        panels: title to part ("whole", "mixer") to network to {"sides": in pixels; "seconds": of
+            each, None where there was no memory; "exponent": of the number of pixels}.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(WIDTH, 4.6), layout="constrained", squeeze=False
+    )
+    for ax, (title, parts) in zip(axes[0], panels.items(), strict=True):
+        for (part, own), dash in zip(parts.items(), DASHES, strict=False):
+            for name, line in own.items():
+                known = [(a, b) for a, b in zip(line["sides"], line["seconds"], strict=True) if b]
+                _, colour, marker = _look(name)
+                ax.plot(
+                    *zip(*known, strict=True), dash, marker=marker, ms=6, color=colour,
+                    mfc=colour if part == "whole" else "white",
+                    label=f"{name}, {PARTS[part]}: {line['exponent']:.2f}",
+                )  # fmt: skip
+        _log_axes(ax, [x for own in parts.values() for line in own.values() for x in line["sides"]])
+        ax.set(title=title, xlabel="side of the picture (pixels)", ylabel="seconds an episode")
+        ax.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=10,
+            title="exponent of the number of pixels", title_fontsize=10,
+        )  # fmt: skip
+    return figure
+
+
+def _log_axes(ax: Axes, sides: Sequence[int]) -> None:
+    ax.set(xscale="log", yscale="log")
+    ticks = sorted(set(sides))
+    ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    low, high = ax.get_ylim()
+    marks = [m * 10.0**e for e in range(-6, 4) for m in STEPS if low <= m * 10.0**e <= high]
+    marks = marks if len(marks) < 8 else [x for x in marks if f"{x:e}"[:3] in ("1.0", "2.0", "5.0")]
+    ax.set_yticks(marks, [f"{mark:g}" for mark in marks])
+    ax.minorticks_off()

@@ -5,6 +5,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from hmnet_lite.workbook.figures import paper as figures
@@ -15,6 +16,11 @@ DIFFERENCE = {"0": {"mean": 1, "low": -1, "high": 3}, "1": {"mean": 0.5, "low": 
 GROUPS = {
     "theirs": {"miou": {"HDMNet": {0: 40.0}, "HMNet": {0: 43.0}}},
     "ours": {"miou": PAIR, "difference": DIFFERENCE},
+}
+LINE = {"sides": [100, 200], "seconds": [1.0, 4.0], "exponent": 1.0}
+PANELS = {
+    "them": {"whole": {"HDMNet": LINE | {"seconds": [1.0, None]}, "HMNet": LINE}},
+    "us": {"whole": {"HMNet-lite": LINE}, "mixer": {"HMNet-lite": LINE, "attention": LINE}},
 }
 
 
@@ -43,3 +49,15 @@ def test_one_colour_means_one_thing_in_both_figures():
     lines = [line for line in figure.axes[0].lines if line.get_marker() not in ("None", None)]
     mine, theirs = KEPT["HMNet-lite"], KEPT["attention"]
     assert [line.get_color() for line in lines] == [theirs, mine, KEPT["without Mamba"], mine]
+    them, us = figures.episode_seconds(PANELS).axes
+    assert [line.get_color() for line in them.lines] == [theirs, mine]
+    assert [line.get_color() for line in us.lines] == [mine, mine, theirs]
+
+
+def test_seconds_have_their_exponent_and_no_point_without_memory():
+    them, us = figures.episode_seconds(PANELS).axes
+    assert [len(line.get_xdata()) for line in them.lines] == [1, 2]
+    labels = [text.get_text() for text in us.get_legend().get_texts()]
+    assert labels[1] == "HMNet-lite, mixer alone: 1.00"
+    assert np.all([ax.get_xscale() == ax.get_yscale() == "log" for ax in (them, us)])
+    assert len({line.get_linestyle() for line in us.lines}) == 2, "parts differ in their dashes"
