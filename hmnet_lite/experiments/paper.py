@@ -128,17 +128,6 @@ def _gained(value: float | None, base: float | None) -> str:
     return f"{100 * value:.1f}" + ("" if base is None else f" ({100 * (value - base):+.1f})")
 
 
-def draws(scores: Scores, count: int) -> list[float]:
-    """mIoU in [0, 1] of disjoint parts of the test episodes, as if tests had been drawn anew."""
-    size = scores.episodes // count
-    return [first(scores, (part + 1) * size, part * size) for part in range(count)]
-
-
-def first(scores: Scores, stop: int, start: int = 0) -> float:
-    """mIoU in [0, 1] of the test episodes from `start` to `stop`."""
-    return part(scores, stop, start).miou
-
-
 def part(scores: Scores, stop: int, start: int = 0) -> Scores:
     """The scores of the test episodes from `start` to `stop`, as if no others had been tested."""
     columns = {name: text.split() for name, text in scores.counts_to_dict().items()}

@@ -121,13 +121,6 @@ def test_the_paper_s_tables_lead_to_arms_and_add_up():
     assert paper.TABLES[3].rows["+ SRM recap + QIM"][0] == pytest.approx(folds, abs=0.05)
 
 
-def test_tests_drawn_anew_are_parts_of_one():
-    all_of_them = scores(0.6, 20)
-    assert paper.first(all_of_them, 20) == pytest.approx(all_of_them.miou)
-    assert paper.draws(all_of_them, 2)[1] == paper.first(all_of_them, 20, 10)
-    assert paper.first(all_of_them, 6) == pytest.approx(scores(0.6, 6).miou)
-
-
 def test_what_is_not_measured_is_counted(tmp_path):
     line = next(x for x in tables.not_measured(RESULTS).splitlines() if "listening-state" in x)
     assert "16 of 20" in line and 'make experiments ARGS="--only listening-state"' in line
