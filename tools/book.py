@@ -22,6 +22,7 @@ PACKAGE = ROOT / "hmnet_lite"
 LOG = ROOT / "build" / "book.log"
 LINK = re.compile(r"\]\(([^)\s#:]+)(?:#[^)\s]*)?\)|(?:src|href)=\"([^\":#]+)\"")
 PNG = re.compile(r"(figures/\w+)\.png")
+IMAGE = re.compile(r"(_images/)([^\s\"'<>?#]+\.png)")
 
 TABLE_OF_CONTENTS = """
 ```{{toctree}}
@@ -93,7 +94,8 @@ def _lay_out_pages(readme: str, texts: list[str], source: Path) -> list[str]:
 
 def _smaller(picture: Path) -> bytes:
     """A picture as WebP, in half the bytes: lines and letters without loss, photographs with it."""
-    image, kinds = Image.open(picture).convert("RGB"), [io.BytesIO(), io.BytesIO()]
+    image, kinds = Image.open(picture), [io.BytesIO(), io.BytesIO()]
+    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     image.save(kinds[0], "webp", quality=85)
     image.save(kinds[1], "webp", lossless=True, method=2)
     return min((kind.getvalue() for kind in kinds), key=len)
@@ -117,7 +119,25 @@ def render(source: Path = SOURCE, book: Path = BOOK) -> int:
     command += ["--fresh-env", "--doctree-dir", doctrees, source, book]
     with LOG.open("w") as log:
         done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
+    if done.returncode == 0:
+        _shrink(book)
     return done.returncode
+
+
+def _shrink(book: Path) -> None:
+    """Pictures that notebooks drew, as WebP where that is smaller, and so named in every page."""
+    smaller = {}
+    for picture in sorted((book / "_images").glob("*.png")):
+        small = _smaller(picture)
+        if len(small) < picture.stat().st_size:
+            picture.with_suffix(".webp").write_bytes(small)
+            picture.unlink()
+            smaller[picture.name] = picture.with_suffix(".webp").name
+    for page in book.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        named = IMAGE.sub(lambda found: found[1] + smaller.get(found[2], found[2]), text)
+        if named != text:
+            page.write_text(named, encoding="utf-8")
 
 
 def main(arguments: list[str]) -> int:

@@ -128,6 +128,23 @@ def test_a_chart_is_shown_without_loss_and_a_photograph_in_fewer_bytes(tools, tm
         assert same == (kind == "chart")
 
 
+def test_a_book_s_pictures_are_in_fewer_bytes_and_named_so_in_its_pages(tools, tmp_path):
+    book, book_check = tools
+    (tmp_path / "_images").mkdir()
+    chart = np.full((200, 300, 4), 255, dtype=np.uint8)
+    chart[::20] = (30, 90, 160, 0)
+    for name, pixels in (("a", chart[..., :3]), ("b", chart)):
+        Image.fromarray(pixels).save(tmp_path / "_images" / f"{name}.png")
+    page = tmp_path / "notebooks" / "one.html"
+    page.parent.mkdir()
+    page.write_text('<img src="../_images/a.png"><a href="../_images/b.png">b</a> a.png')
+    book._shrink(tmp_path)
+    assert {x.name for x in (tmp_path / "_images").iterdir()} == {"a.webp", "b.webp"}
+    assert page.read_text().startswith('<img src="../_images/a.webp"><a href="../_images/b.webp">')
+    assert page.read_text().endswith("a.png") and not book_check.faults(tmp_path)
+    assert Image.open(tmp_path / "_images" / "b.webp").getchannel("A").getextrema() == (0, 255)
+
+
 def test_what_is_wrong_with_the_book_is_said_again(tools, tmp_path, monkeypatch, capsys):
     book, _ = tools
     stamp = tmp_path / "made-from"

@@ -65,7 +65,7 @@ def differences(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
     Args:
         panels: gap to question to arm to {"mean", "low", "high": in [-1, 1]; "seeds": how many
             pairs of training runs; "each", where it is kept: the difference of every pair, a
-            stroke}.
+            stroke where there are several}.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -81,7 +81,8 @@ def differences(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
                 y, (low, high) = places[group, name], (100 * found["low"], 100 * found["high"])
                 each = 100 * np.asarray(found.get("each", ()), float)
                 seen = min([low, *each]) > 0 or max([high, *each]) < 0
-                ax.scatter(each, [y] * len(each), 22, marker="|", color=BLACK, lw=1, zorder=4)
+                if len(each) > 1:  # a single one is the mean
+                    ax.scatter(each, [y] * len(each), 22, marker="|", color=BLACK, lw=1, zorder=1)
                 ax.plot([low, high], [y, y], color=BLUE, lw=3, solid_capstyle="butt")
                 ax.plot(
                     100 * found["mean"], y, "o", ms=4, color=BLUE, mfc=BLUE if seen else "white"
