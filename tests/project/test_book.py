@@ -129,7 +129,7 @@ def test_a_chart_is_shown_without_loss_and_a_photograph_in_fewer_bytes(tools, tm
 
 
 def test_a_book_s_pictures_are_in_fewer_bytes_and_named_so_in_its_pages(tools, tmp_path):
-    book, book_check = tools
+    book, _ = tools
     (tmp_path / "_images").mkdir()
     chart = np.full((200, 300, 4), 255, dtype=np.uint8)
     chart[::20] = (30, 90, 160, 0)
@@ -141,7 +141,7 @@ def test_a_book_s_pictures_are_in_fewer_bytes_and_named_so_in_its_pages(tools, t
     book._shrink(tmp_path)
     assert {x.name for x in (tmp_path / "_images").iterdir()} == {"a.webp", "b.webp"}
     assert page.read_text().startswith('<img src="../_images/a.webp"><a href="../_images/b.webp">')
-    assert page.read_text().endswith("a.png") and not book_check.faults(tmp_path)
+    assert page.read_text().endswith("a.png") and not book.faults(tmp_path)
     assert Image.open(tmp_path / "_images" / "b.webp").getchannel("A").getextrema() == (0, 255)
 
 
