@@ -26,6 +26,7 @@ from hmnet_kernels.gpu.steps import INTERPRETED, View
 # way back.
 CHUNK = 64
 FORWARD, BACKWARD = (4, 512), (4, 128)
+RANKS = 16  # of the low-rank Δ's weight, at most, that a channel keeps in registers
 WARPS = 8  # a multiprocessor, that are worth cutting time for
 
 
@@ -83,19 +84,21 @@ class Scan:
         groups = self.groups if self.together else 1
         spans = spans_for(self.batch * groups * blocks, self.chunks, self.A.device)
         per_span = max(-(-self.chunks // spans), 1)  # a line may have no step
+        rank = 0 if self.weight is None else self.weight.shape[1]
         return dict(
             order=self.order, table=chunk_table(self.starts, self.chunks, CHUNK, self.A.device),
             chunks=self.chunks, per_span=per_span, spans=max(-(-self.chunks // per_span), 1),
             blocks=blocks, groups=groups, width=self.width, states=self.states,
-            length=self.length, rank=0 if self.weight is None else self.weight.shape[1], one=1,
+            length=self.length, rank=rank, RANK=min(triton.next_power_of_2(rank), RANKS), one=1,
             SOFTPLUS=self.softplus, SHARED=len(self.starts) == 1,
             TIME=time, STATES=triton.next_power_of_2(self.states), BLOCK=block, num_warps=1,
         )  # fmt: skip
 
 
 def count_chunks(length: int, segments: int) -> int:
-    """Chunks of a line, at most: each segment may end with one that is not whole."""
-    return length // CHUNK + segments
+    """Chunks of a line, at most: each segment may end with one that is not whole. A line without a
+    step has none, for a chunk reads at least where its last step is."""
+    return length // CHUNK + segments if length else 0
 
 
 @lru_cache(maxsize=64)

@@ -6,10 +6,9 @@ other, so that two of them never add to a pixel at once and the same call gives 
 kernels are those of the plain scan.
 """
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from hmnet_kernels.checks import MAP_SHAPES, check_map_arguments, check_order, refuse_twice
 from hmnet_kernels.gpu.launch import (
@@ -95,11 +94,18 @@ def _run(softplus: bool, fresh: bool, order, starts, *tensors):
     return run(keep, bool(softplus), fresh, order, starts, *tensors)
 
 
-@lru_cache(maxsize=64)  # by identity, as tensors are hashed
-def _check_order_once(order: Tensor) -> None:
-    directions, pixels = order.shape
-    starts = torch.tensor([[0, pixels]], device="cpu").expand(directions, 2)
-    check_order(order, starts, directions, pixels)
+# By identity, for as long as the order lives: a captured graph goes on reading the kernels' own.
+_checked_orders = WeakIdKeyDictionary()
+
+
+def _checked(order: Tensor) -> Tensor:
+    """An order as the kernels read it, 32 bits a pixel, once it has been looked at."""
+    if order not in _checked_orders:
+        directions, pixels = order.shape
+        starts = torch.tensor([[0, pixels]], device="cpu").expand(directions, 2)
+        check_order(order, starts, directions, pixels)
+        _checked_orders[order] = order.to(torch.int32, memory_format=torch.contiguous_format)
+    return _checked_orders[order]
 
 
 def _map_scan_now(
@@ -238,9 +244,7 @@ def _problem(
     softplus, fresh, order, starts, u, low_rank, weight, A, B, C, D, bias, P, S
 ) -> Scan:  # fmt: skip
     (batch, pixels, channels), directions = u.shape, low_rank.shape[1]
-    if order is not None:
-        _check_order_once(order)
-        order = order.contiguous()
+    order = None if order is None else _checked(order)
     A, weight, D, bias = (None if t is None else t.contiguous() for t in (A, weight, D, bias))
     segments = tuple(tuple(line) for line in starts.tolist())
     return Scan(

@@ -65,6 +65,21 @@ def test_maps_match_the_definition(where, shape, left_out, spans, monkeypatch):
 
 
 @pytest.mark.parametrize("where", [TRITON])
+def test_a_rank_higher_than_what_is_kept_in_registers(where, monkeypatch):
+    from hmnet_kernels.gpu import map_scan
+
+    monkeypatch.setattr(maps, "map_scan_cpu", map_scan.map_scan_triton)
+    x = maps.problem(
+        batch=1, height=2, width=3, channels=2, state=1, directions=1, ratio=1, rank=19
+    )
+    x["delta_weight"] *= 0.2
+    names = ("low_rank", "delta_weight")
+    for name in names:
+        x[name].requires_grad_()
+    judge([t.cpu() for t in maps.run(moved(x))], maps.readable(x), x, names)
+
+
+@pytest.mark.parametrize("where", [TRITON])
 def test_qim_is_one_step_from_the_state_at_every_pixel(where):
     from hmnet_kernels.gpu.map_scan import map_intercept_triton
 
