@@ -169,8 +169,17 @@ def carry(
     h = tl.zeros([STATES, BLOCK], tl.float32)
     if begin is not None:
         h = read_state(begin, b, i * 0, line, n, known)
+    # A span's two are asked for before the state that is handed to it is written: no load moves
+    # above the store before it. The last span's are read in vain.
+    span = spans - 1 if BACK else 0
+    keeps = read_state(kept, b, span, line, n, known)
+    adds = read_state(added, b, span, line, n, known)
     for j in range(spans):
         span = spans - 1 - j if BACK else j
+        later = tl.minimum(j + 1, spans - 1)
+        later = spans - 1 - later if BACK else later
+        next_keeps = read_state(kept, b, later, line, n, known)
+        next_adds = read_state(added, b, later, line, n, known)
         write_state(passed, b, span, line, n, known, h)
-        h = read_state(kept, b, span, line, n, known) * h
-        h += read_state(added, b, span, line, n, known)
+        h = keeps * h + adds
+        keeps, adds = next_keeps, next_adds
