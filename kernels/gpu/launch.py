@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import torch
 import triton
@@ -101,7 +101,7 @@ def count_chunks(length: int, segments: int) -> int:
     return length // CHUNK + segments if length else 0
 
 
-@lru_cache(maxsize=64)
+@cache  # for good: a captured graph goes on reading it where it lies
 @torch.inference_mode(False)
 def chunk_table(starts: tuple[tuple[int, ...], ...], chunks: int, size: int, device) -> Tensor:
     """(groups, chunks, 3): each chunk's first step, its end, and whether a segment begins there.
