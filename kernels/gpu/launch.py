@@ -27,7 +27,8 @@ from hmnet_kernels.gpu.steps import INTERPRETED, View
 CHUNK = 64
 FORWARD, BACKWARD = (4, 512), (4, 128)
 RANKS = 16  # of the low-rank Δ's weight, at most, that a channel keeps in registers
-WARPS = 8  # a multiprocessor, that are worth cutting time for
+WARPS = 8  # a multiprocessor, in so many spans as time is cut
+ALONE = 3  # programs a multiprocessor, with which it is not cut
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,17 @@ def chunk_table(starts: tuple[tuple[int, ...], ...], chunks: int, size: int, dev
 
 
 def spans_for(programs: int, chunks: int, device) -> int:
-    """In how many spans time is cut. Spans repeat the walk over the states, so that they are worth
-    it only where batch and channels leave most of the chip idle."""
+    """In how many spans time is cut.
+
+    Spans repeat the walk over the states: by instructions 1.8 times the work (kernels/README.md).
+    From a program for most schedulers on, of which a multiprocessor has four, one span is taken to
+    be better; below, as many as give every multiprocessor `WARPS`. Counted, not measured.
+    """
     if INTERPRETED or programs == 0:
         return 1
-    wanted = WARPS * torch.cuda.get_device_properties(device).multi_processor_count
-    return 1 if 2 * programs >= wanted else max(min(chunks, wanted // programs), 1)
+    processors = torch.cuda.get_device_properties(device).multi_processor_count
+    most = min(chunks, WARPS * processors // programs)
+    return 1 if programs >= ALONE * processors else max(most, 1)
 
 
 def state_view(x: Tensor | None) -> View | None:
