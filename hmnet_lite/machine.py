@@ -79,13 +79,22 @@ def captured(model: Callable[..., torch.Tensor], *examples: torch.Tensor) -> Cal
         a function of the same arguments that returns a tensor of its own at each call.
 
     Raises:
-        ValueError: examples that are not on a GPU; at a call, tensors of another shape or dtype.
+        ValueError: examples that are not on a GPU, or on several; at a call, tensors of another
+            shape or dtype.
     """
     if not examples or any(not x.is_cuda for x in examples):
         raise ValueError(
             "captured needs example tensors on a CUDA device: graphs are CUDA's; on a CPU call the "
             "model itself"
         )
+    devices = {x.device for x in examples}
+    if len(devices) > 1:
+        raise ValueError(f"captured needs examples on one device, got {sorted(map(str, devices))}")
+    with torch.cuda.device(examples[0].device):  # streams and graphs are the current device's
+        return _captured(model, examples)
+
+
+def _captured(model: Callable[..., torch.Tensor], examples: tuple[torch.Tensor, ...]) -> Callable:
     static = [x.detach().clone() for x in examples]
     stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     stream.wait_stream(torch.cuda.current_stream())
@@ -108,10 +117,11 @@ def captured(model: Callable[..., torch.Tensor], *examples: torch.Tensor) -> Cal
         kinds = [[(tuple(x.shape), x.dtype) for x in some] for some in (given, static)]
         if kinds[0] != kinds[1]:
             raise ValueError(f"captured for {kinds[1]}, called with {kinds[0]}: capture again")
-        for place, x in zip(static, given, strict=True):
-            place.copy_(x)
-        graph.replay()
-        return result.clone()
+        with torch.cuda.device(static[0].device):
+            for place, x in zip(static, given, strict=True):
+                place.copy_(x)
+            graph.replay()
+            return result.clone()
 
     return replay
 

@@ -16,8 +16,10 @@ and at the others Δ has to be zero, which keeps the state as it is and writes n
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Final
+from collections.abc import Callable
+from functools import wraps
+from types import SimpleNamespace
+from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +30,32 @@ from torch import Tensor
 DIRECTIONS: Final = 4
 _ROWS = "b c (p h) (q w) -> b c (p q h w)"
 _COLUMNS = "b c (p h) (q w) -> b c (q p w h)"
+P = ParamSpec("P")
+T = TypeVar("T")
+_made = SimpleNamespace()
+
+
+def _kept(function: Callable[P, T]) -> Callable[P, T]:
+    """What a function of sizes returned once, for good: a captured graph goes on reading it where
+    it lies, and to a compiled program it is an attribute that it finds."""
+
+    def made(*given, **named) -> str:
+        sizes = (*map(str, given), *(f"{name}={x}" for name, x in named.items()))
+        place = " ".join((function.__name__, *sizes))
+        if not hasattr(_made, place):
+            # or what an evaluation asked for first, training could not use
+            with torch.inference_mode(False):
+                setattr(_made, place, function(*given, **named))
+        return place
+
+    # torch.compiler.assume_constant_result, which would import the whole compiler (see backends)
+    made._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+    @wraps(function)
+    def kept(*given: P.args, **named: P.kwargs) -> T:
+        return getattr(_made, made(*given, **named))
+
+    return kept
 
 
 def patch_size(height: int, width: int, ratio: int) -> tuple[int, int]:
@@ -74,8 +102,7 @@ def from_sequences(y: Tensor, height: int, width: int, ratio: int = 1) -> list[T
     return [x[..., :height, :width] for x in maps]
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # or what an evaluation asked for first, training could not use
+@_kept
 def reading_order(height: int, width: int, ratio: int = 1) -> Tensor:
     """Which pixel each direction reads when: (directions, height · width) of row · width + column.
 
@@ -86,8 +113,7 @@ def reading_order(height: int, width: int, ratio: int = 1) -> Tensor:
     return lines[lines > 0].view(DIRECTIONS, -1) - 1
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # or what an evaluation asked for first, training could not use
+@_kept
 def reading_order_on(
     device: torch.device, directions: int, height: int, width: int, ratio: int = 1
 ) -> Tensor:
@@ -103,8 +129,7 @@ def reading_times(order: np.ndarray) -> np.ndarray:
     return times
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # or what an evaluation asked for first, training could not use
+@_kept
 def patch_starts(height: int, width: int, ratio: int = 1) -> Tensor:
     """Where in `reading_order` each patch begins, and the end: (directions, patches + 1)."""
     h, w = patch_size(height, width, ratio)
@@ -112,8 +137,15 @@ def patch_starts(height: int, width: int, ratio: int = 1) -> Tensor:
     return F.pad(pixels.cumsum(-1), (1, 0))
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # or what an evaluation asked for first, training could not use
+@_kept
+def patch_steps(
+    directions: int, height: int, width: int, ratio: int = 1
+) -> tuple[tuple[int, ...], ...]:
+    """`patch_starts` of the first directions as numbers."""
+    return tuple(tuple(line) for line in patch_starts(height, width, ratio)[:directions].tolist())
+
+
+@_kept
 def inside(height: int, width: int, ratio: int = 1) -> Tensor:
     """Which steps of `to_sequences` read a pixel, not padding: (directions, length) of bool."""
     return to_sequences(torch.ones(1, 1, height, width, device="cpu"), ratio)[0, :, 0] > 0
@@ -132,13 +164,15 @@ def resize_by_products(x: Tensor, height: int, width: int) -> Tensor:
     """`resize` as two matrix products, columns and then rows; channels-last in memory."""
     with torch.autocast(x.device.type, enabled=False):
         pixels = x.permute(0, 2, 3, 1)  # (b, h, w, c), a view of a channels-last map
-        pixels = _weights(x.shape[3], width, x) @ pixels
-        lines = _weights(x.shape[2], height, x) @ pixels.flatten(2)
+        pixels = _tents(x.shape[3], width, x.device, x.dtype) @ pixels
+        lines = _tents(x.shape[2], height, x.device, x.dtype) @ pixels.flatten(2)
     return lines.unflatten(2, (width, x.shape[1])).permute(0, 3, 1, 2)
 
 
-def _weights(given: int, wanted: int, like: Tensor) -> Tensor:
+@_kept
+def _tents(given: int, wanted: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """(wanted, given): how much of each given pixel is in each wanted one; a tent of one pixel."""
-    options = dict(device=like.device, dtype=torch.float64)
+    options = dict(device="cpu", dtype=torch.float64)
     place = torch.linspace(0, given - 1, wanted, **options)
-    return (1 - (place[:, None] - torch.arange(given, **options)).abs()).clamp_min(0).to(like)
+    tents = (1 - (place[:, None] - torch.arange(given, **options)).abs()).clamp_min(0)
+    return tents.to(device, dtype)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -30,8 +31,8 @@ from hmnet_kernels.bench.run import measure
 from hmnet_lite.files import write_json
 from hmnet_lite.machine import made_on
 from hmnet_lite.mamba.blocks import HybridMambaBlock, MambaBlock, SelfMambaBlock
-from hmnet_lite.mamba.hybrid import srm_literal
-from hmnet_lite.maps import from_sequences, patch_size, resize, to_sequences
+from hmnet_lite.mamba.hybrid import intercept, srm_literal
+from hmnet_lite.maps import from_sequences, patch_size, to_sequences
 from hmnet_lite.scan.backends import BACKENDS, why_not
 from hmnet_lite.scan.selective import selective_scan
 
@@ -41,7 +42,8 @@ REFERENCE = "literal on mamba-ssm reference"
 
 
 class LiteralBlock(HybridMambaBlock):
-    """SRM as the paper words it and the published block runs it: the support before every patch.
+    """SRM as the paper words it and the published block runs it: the support before every patch;
+    resizing as PyTorch has it, and QIM in plain torch, on a GPU as well.
 
     Args:
         scan: a scan to run instead of ours, called as scan(u, delta, A, B, C, D).
@@ -54,7 +56,7 @@ class LiteralBlock(HybridMambaBlock):
     def core(self, query, support):
         size, ratio = query.shape[-2:], self.config.recap_ratio
         small = patch_size(*size, ratio)
-        s = self.ssm(to_sequences(resize(support, *small)))
+        s = self.ssm(to_sequences(resized(support, small)))
         q = self.ssm(to_sequences(query, ratio))
         pick = (0, 1, 3, 4)  # u, delta, B, C
         lines, A, D = ([x[i] for i in pick] for x in (s, q)), s[2], s[5]
@@ -65,7 +67,15 @@ class LiteralBlock(HybridMambaBlock):
             else self._on_another_scan(*lines, A, D, segment)
         )
         out_query = together(y_query, size, ratio) + self.intercept(query, support_state)
-        return out_query, resize(together(y_support, small), *size)
+        return out_query, resized(together(y_support, small), size)
+
+    def intercept(self, query, support_state):
+        size = query.shape[-2:]
+        small = patch_size(*size, self.intercept_ratio)
+        met = rearrange(support_state, "b (k c) n -> b k c n", k=self.ssm.directions).mean(1)
+        u, delta, A, B, C, D = self.ssm(rearrange(resized(query, small), "b c h w -> b 1 c (h w)"))
+        y = intercept(u, delta, A, B[:, 0], C[:, 0], D, met.detach())
+        return resized(rearrange(y, "b c (h w) -> b c h w", h=small[0]), size)
 
     def _on_another_scan(self, support, query, A, D, segment):
         """`srm_literal` on another scan; the state, which that may not give, from ours."""
@@ -77,6 +87,11 @@ class LiteralBlock(HybridMambaBlock):
         u, delta, B, C = support
         _, support_state = selective_scan(u, delta, A, B, C, return_last_state=True)
         return y[..., segment:].flatten(2), y[:, :, 0, :segment], support_state
+
+
+def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """PyTorch's own bilinear, aligned corners: `maps.resize` has a faster one for GPUs."""
+    return F.interpolate(x, tuple(size), mode="bilinear", align_corners=True)
 
 
 def together(y: Tensor, size: tuple[int, int], ratio: int = 1) -> Tensor:
@@ -214,7 +229,7 @@ def accuracy(channels: int = 8, state: int = 16) -> dict:
         g = torch.Generator().manual_seed(0)
         normal = partial(torch.randn, generator=g)
         u, raw = normal(1, channels, length), normal(1, channels, length)
-        delta = torch.nn.functional.softplus(raw + shift)
+        delta = F.softplus(raw + shift)
         A, D = -torch.exp(normal(channels, state)), normal(channels)
         B, C = normal(1, 1, state, length), normal(1, 1, state, length)
         weights = normal(1, channels, length)

@@ -1,221 +1,146 @@
 """Times on a GPU, one command: `make bench-gpu`. Blocks, attention, episodes, training steps.
 
-Medians of device events in one process; a JSON with card, versions and date, written anew after
-every figure, and a plot. It stops measuring when its time is over and says what it left out, as it
-says what failed and what is not installed. Scans by themselves are timed by
-`python -m hmnet_kernels.bench --device cuda`. With `--device cpu --small` the same code runs on a
-CPU, to see that it works.
+Medians of device events; a JSON with card, versions and date, and a plot. Each part (they are in
+`bench_parts`) runs in a process of its own: what it compiles was compiled before, all parts side
+by side, so that its time is for measuring; it writes its figures one by one, and an illegal access
+or a time that is over costs what is left of that part alone. What is missing is told, with why.
+Scans by themselves are timed by `python -m hmnet_kernels.bench --device cuda`. With `--device cpu
+--small` the same code runs on a CPU, to see that it works.
 
 A hybrid block is timed as blocks are (Triton's kernels reading the map), and literally, SRM as the
-paper words it, on mamba-ssm's kernel where that is installed and on Triton's.
+paper words it with PyTorch's resizing and QIM in plain torch, on mamba-ssm's kernel where that is
+installed and on Triton's.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import json
+import math
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import packages_distributions, version
-from itertools import product
 from pathlib import Path
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 
-from hmnet_kernels.bench.references import MAMBA_SSM_BUILD
-from hmnet_kernels.bench.run import said
-from hmnet_lite.commands.bench import LiteralBlock
+from hmnet_kernels.bench.clock import said
+from hmnet_lite.commands import bench_parts as parts
+from hmnet_lite.commands.bench_parts import Clock
 from hmnet_lite.files import write_json
-from hmnet_lite.machine import captured, made_on
-from hmnet_lite.mamba.blocks import HybridMambaBlock
-from hmnet_lite.models.backbones import Features
-from hmnet_lite.models.features import Batch
-from hmnet_lite.models.hmnet.model import PublishedConfig, PublishedHMNet
-from hmnet_lite.models.lite import HMNet, HMNetConfig
-from hmnet_lite.scan.backends import compiled_scan, why_not
-from hmnet_lite.training.losses import episode_loss
+from hmnet_lite.machine import made_on
 
-SECONDS = 300.0  # of the whole; the scans, timed before, have the rest of eight minutes
-SIDES, BATCHES, IMAGE_SIZES = (32, 64, 80, 140, 256), (1, 8), (473, 633, 793, 953, 1113)
-LARGEST = 8 * 140**2  # pixels of a batch: more does not fit the smaller cards
+# Seconds of measuring, in this order; captures last. The scans, timed before, have 150, and all
+# together eight minutes.
+SECONDS = {"batch 1": 60.0, "batch 8": 60.0, "training": 20.0, "episodes": 50.0, "captures": 40.0}
+COMPILING, STARTING = 60.0, 30.0  # seconds: all parts side by side; to import and begin one
+BATCHES = (1, 8)
 
 
-def clocked(run: Callable[[], object], device: str, rounds: int) -> dict[str, float | None]:
-    """Median milliseconds of a call, after some to warm up, and on a GPU the memory it adds.
-
-    A slow call is made less often: two seconds of calls are enough.
-    """
-    begin = time.perf_counter()
-    run()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    if time.perf_counter() - begin < 0.5:
-        run()
-        run()
-    begin = time.perf_counter()
-    times, peak = [], None
-    if device == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        for _ in range(rounds):
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            run()
-            end.record()
-            end.synchronize()
-            times.append(start.elapsed_time(end))
-            if time.perf_counter() - begin > 2:
-                break
-        peak = (torch.cuda.max_memory_allocated() - before) / 2**20
-    else:
-        for _ in range(rounds):
-            start = time.perf_counter()
-            run()
-            times.append(1000 * (time.perf_counter() - start))
-    return {"milliseconds": statistics.median(times), "peak_megabytes": peak}
+def part_of(name: str, small: bool, compiling: bool = False) -> Callable[[Clock, dict], None]:
+    """What a part of that name times; to compile it, the first sizes are enough."""
+    sides, dim = (parts.SMALL_SIDES, 32) if small else (parts.SIDES, 256)
+    sizes, options = ((97,), dict(depth=2, dim=32)) if small else (parts.IMAGE_SIZES, {})
+    if compiling:
+        sides, sizes = sides[:1], sizes[:1]
+    if name.startswith("batch"):
+        return partial(parts.blocks, sides=sides, dim=dim, batch=int(name.split()[1]))
+    if name == "training":
+        return parts.training
+    if name == "episodes":
+        return partial(parts.episodes, sizes=sizes, options=options)
+    return partial(parts.captures, sides=sides, dim=dim, sizes=sizes, options=options)
 
 
-class Clock:
-    """`clocked`, until the time is over; then, and where something fails, a word of why not.
+def one_part(name: str, chosen: argparse.Namespace) -> int:
+    """Time one part, in this process, into the file --out."""
+    result: dict = {}
+    clock = Clock(
+        chosen.device, chosen.rounds, chosen.seconds, partial(write_json, chosen.out, result)
+    )
+    result["left_out"] = clock.left_out
+    try:
+        part_of(name, chosen.small, chosen.rounds == 0)(clock, result)
+    except Exception as error:  # what was timed before is not lost
+        clock.left_out[name] = said(error)
+    write_json(chosen.out, result)
+    return 0
+
+
+def in_processes(
+    commands: dict[str, list[str]], folder: Path, seconds: dict[str, float],
+    taken: Callable[[str, dict], object], *, together: bool = False,
+) -> None:  # fmt: skip
+    """Run commands, each of which writes a JSON at its end, one after the other or side by side.
 
     Args:
-        device: "cuda" or "cpu".
-        rounds: calls of each run, at most.
-        seconds: from now on, until its time is over.
-        save: called after every figure.
+        commands: name to words; the file, in `folder`, is added to them.
+        seconds: for each, until it is stopped.
+        taken: called with a name and what its file holds, with "left_out" told if it ended badly.
     """
-
-    def __init__(
-        self, device: str, rounds: int, seconds: float = SECONDS,
-        save: Callable[[], object] = lambda: None,
-    ):  # fmt: skip
-        self.device, self.rounds, self.end = device, rounds, time.perf_counter() + seconds
-        self.left_out: dict[str, str] = {}
-        self.save = save
-
-    def __call__(
-        self, row: dict, name: str, run: Callable[..., object], what: str, given: tuple = (),
-        *, capture: bool = False,
-    ) -> None:  # fmt: skip
-        """Time `run(*given)`, captured first where asked for, into row[name]."""
-        if time.perf_counter() > self.end:
-            self.left_out[f"{what}, {name}"] = "the time was over"
-            return
-        try:
-            run = captured(run, *given) if capture else run
-            row[name] = clocked(partial(run, *given), self.device, self.rounds)
-        except Exception as error:  # whatever it is, the others are still to be timed
-            self.left_out[f"{what}, {name}"] = said(error)
-        self.save()
+    running = {}
+    for i, (name, words) in enumerate(commands.items()):
+        path = folder / f"{i}.json"
+        errors = open(folder / f"{i}.txt", "w+")  # noqa: SIM115 (for as long as the process)
+        running[name] = (subprocess.Popen([*words, str(path)], stderr=errors), path, errors)
+        if not together:
+            taken(name, _ended(name, *running.pop(name), seconds[name]))
+    for name, (process, path, errors) in running.items():
+        taken(name, _ended(name, process, path, errors, seconds[name]))
 
 
-def block_kinds(dim: int, device: str, clock: Clock) -> dict[str, HybridMambaBlock]:
-    """The hybrid block, each way that can be had here, with the same weights."""
-    torch.manual_seed(0)
-    found = {"fused": HybridMambaBlock(dim)}
-    for name in ("mamba_ssm", "triton"):
-        missing = why_not(name, torch.empty(1, 1, 1, device=device))
-        if missing:
-            how = f"; {MAMBA_SSM_BUILD}" if name == "mamba_ssm" else ""
-            clock.left_out[f"literal on {name}"] = missing + how
-            continue
-        scan = partial(_y_alone, compiled_scan(name))
-        found[f"literal on {name}"] = LiteralBlock(dim, literal=scan)
-    for block in found.values():
-        block.load_state_dict(found["fused"].state_dict())
-    return {name: block.to(device) for name, block in found.items()}
+def _ended(name: str, process, path: Path, errors, seconds: float) -> dict:
+    why = None
+    try:
+        if status := process.wait(timeout=seconds):
+            errors.seek(0)
+            last = (errors.read().strip().splitlines() or ["no message"])[-1]
+            why = f"ended with status {status}: {last}"
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        why = f"stopped after {seconds:.0f} seconds"
+    errors.close()
+    found = json.loads(path.read_text()) if path.exists() else {}
+    if why:
+        found.setdefault("left_out", {})[name] = why
+    return found
 
 
-def _y_alone(scan, u, delta, A, B, C, D):
-    return scan(u, delta, A, B, C, D, None, delta_bias=None, delta_softplus=False,
-                return_last_state=False)  # fmt: skip
+def merged(result: dict, found: dict) -> None:
+    """Add what was found to a result, folder by folder."""
+    for key, value in found.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            merged(result[key], value)
+        else:
+            result[key] = value
 
 
-def blocks(clock: Clock, result: dict, sides, dim: int) -> None:
-    """The hybrid block and attention over the same pixels: forward, and with backward."""
-    device = clock.device
-    kinds = block_kinds(dim, device, clock)
-    for batch, side in product(BATCHES, sides):
-        if batch * side**2 > LARGEST:
-            continue
-        what = f"{side} × {side}, batch {batch}"
-        row = result[what] = {}
-        maps = tuple(torch.randn(2, batch, side, side, dim, device=device).unbind(0))
-        for name, block in kinds.items():
-
-            def both(*maps, block=block):
-                leaves = [x.detach().requires_grad_() for x in maps]
-                sum(y.sum() for y in block(*leaves)).backward()
-
-            clock(row, f"{name}, forward + backward", both, what, maps)
-            with torch.inference_mode():
-                clock(row, f"{name}, forward", block, what, maps)
-        with torch.inference_mode():
-            if device == "cuda":
-                query = partial(_query_alone, kinds["fused"])
-                clock(row, "fused, forward, captured", query, what, maps, capture=True)
-            tokens = torch.randn(3, batch, 8, side**2, 2 * dim // 8, device=device)
-            for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-                qkv = tuple(tokens.to(dtype).unbind(0))
-                clock(row, f"attention, {name}", F.scaled_dot_product_attention, what, qkv)
-
-
-def _query_alone(block, query, support):
-    return block(query, support)[0]
-
-
-def episodes(clock: Clock, result: dict, sizes, **options) -> None:
-    """One episode of the published network against the picture's side (the paper's Table 9).
-
-    All are captured after all have been timed as they are: a capture that fails may leave the
-    device in disorder.
-    """
-    device = clock.device
-    for capture, size in product((False, True) if device == "cuda" else (False,), sizes):
-        config = PublishedConfig(image_size=size, maps=-(-size // 8), **options)
-        with torch.device(device):
-            model = PublishedHMNet(config).eval()
-        pictures = torch.rand(2, 1, 3, size, size, device="cpu").to(device)
-        masks = torch.zeros(1, 1, size, size, device=device)
-        masks[..., : size // 2, : size // 2] = 1
-        given = (pictures[0], pictures[1][:, None], masks)
-        for name, mixed in (("float32", False), ("bfloat16", True)):
-            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=mixed):
-                what = f"{size} px, {name}" + ", captured" * capture
-                clock(result, what, model, "an episode", given, capture=capture)
-
-
-def training(clock: Clock, result: dict) -> None:
-    """Steps a second of HMNet-lite at batch 8, data never waited for, with and without Mamba."""
-    device = clock.device
-    batch = Batch(
-        Features(torch.randn(8, 40, 32, 32), torch.randn(8, 384, 16, 16)),
-        torch.randn(8, 1, 384, 16, 16),
-        (torch.rand(8, 1, 64, 64) > 0.7).to(torch.uint8),
-        (torch.rand(8, 64, 64) > 0.7).to(torch.uint8),
-    )
-    batch = Batch(
-        Features(*(x.to(device) for x in batch.query)),
-        *(x.to(device) for x in (batch.support, batch.support_masks, batch.query_masks)),
-    )
-    for name, depth in (("HMNet-lite", 2), ("without Mamba", 0)):
-        model = HMNet(HMNetConfig(depth=depth)).to(device).train()
-        trained = [p for p in model.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(trained, fused=device == "cuda")
-
-        def step(model=model, optimiser=optimiser):
-            optimiser.zero_grad(set_to_none=True)
-            episode_loss(model, batch)[0].backward()
-            optimiser.step()
-
-        clock(result, name, step, "training")
-        if name in result:
-            result[name]["steps_a_second"] = 1000 / result[name]["milliseconds"]
+def summary(blocks: dict) -> dict[str, float | None]:
+    """What the figures are asked for: how the cost grows with the pixels, and how the core stands
+    to attention at the paper's largest map; None where figures are missing."""
+    cost = {
+        int(what.split()[0]): row["fused, forward"]["queued_milliseconds"]
+        for what, row in blocks.items()
+        if what.endswith("batch 1") and "queued_milliseconds" in row.get("fused, forward", {})
+    }
+    sides = sorted(side for side in cost if side >= 64)
+    slope = None
+    if len(sides) > 1:
+        pixels = [2 * math.log(side) for side in sides]
+        slope = float(np.polyfit(pixels, [math.log(cost[side]) for side in sides], 1)[0])
+    row = blocks.get("140 × 140, batch 1", {})
+    core = row.get("core, forward, captured", row.get("core, forward"))
+    other = row.get("attention, bfloat16")
+    times = other["milliseconds"] / core["milliseconds"] if core and other else None
+    return {
+        "slope of milliseconds against pixels, 64² and above, fused, batch 1": slope,
+        "core 140 × 140, times as fast as bfloat16 attention": times,
+    }
 
 
 def versions() -> dict[str, str]:
@@ -263,6 +188,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--small", action="store_true", help="smallest sizes only")
+    parser.add_argument("--part", choices=SECONDS, help="this one alone, into the file --out")
+    parser.add_argument("--seconds", type=float, default=300.0, help="of the part")
     parser.add_argument(
         "--out", type=Path, default=Path("figures/gpu"), help="folder of the result"
     )
@@ -274,31 +201,43 @@ def main(words: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    if chosen.part:
+        return one_part(chosen.part, chosen)
     made = made_on()
     made["versions"] |= versions()
-    result: dict = {"made": made, "blocks": {}, "training": {}, "episodes": {}}
+    result: dict = {"made": made, "blocks": {}, "training": {}, "episodes": {}, "left_out": {}}
     path = chosen.out / f"bench_{(made['gpu'] or 'cpu').lower().replace(' ', '_')}.json"
-    small, save = chosen.small, partial(write_json, path, result)
-    clock = Clock(chosen.device, chosen.rounds, save=save)
-    result["left_out"] = clock.left_out
-    sides, dim = ((16,), 32) if small else (SIDES, 256)
-    sizes, options = ((97,), dict(depth=2, dim=32)) if small else (IMAGE_SIZES, {})
-    parts = {"blocks": partial(blocks, sides=sides, dim=dim), "training": training}
-    parts["episodes"] = partial(episodes, sizes=sizes, **options)
-    for part, run in parts.items():
-        try:
-            run(clock, result[part])
-        except Exception as error:  # what was timed before is not lost
-            clock.left_out[part] = said(error)
-        save()
+
+    def command(part: str, rounds: int, seconds: float) -> list[str]:
+        given = ["--device", chosen.device, "--rounds", str(rounds), "--seconds", str(seconds)]
+        given += ["--small"] * chosen.small + ["--part", part, "--out"]
+        return [sys.executable, "-m", "hmnet_lite.commands.bench_gpu", *given]
+
+    def taken(part: str, found: dict) -> None:
+        merged(result, found)
+        result["summary"] = summary(result["blocks"])
+        write_json(path, result)
+
+    with tempfile.TemporaryDirectory() as folder:
+        if chosen.device == "cuda":
+            compiling = {part: command(part, 0, COMPILING) for part in SECONDS}
+            ends = dict.fromkeys(SECONDS, COMPILING)
+            in_processes(compiling, Path(folder), ends, lambda *_: None, together=True)
+        most = SECONDS
+        if chosen.device == "cpu":  # which has no graphs, and nobody waits for its figures
+            most = {part: 3600.0 for part in SECONDS if part != "captures"}
+        timing = {part: command(part, chosen.rounds, most[part]) for part in most}
+        ends = {part: seconds + STARTING for part, seconds in most.items()}
+        with tempfile.TemporaryDirectory() as apart:
+            in_processes(timing, Path(apart), ends, taken)
     for part in ("blocks", "training", "episodes"):
         print(f"\n{part}: milliseconds")
         for name, row in result[part].items():
             rows = row if "milliseconds" not in row else {"": row}
             cells = (f"{k} {v['milliseconds']:.2f}".strip() for k, v in rows.items())
             print(f"  {name:<28}{'   '.join(cells)}")
-    for what, why in clock.left_out.items():
-        print(f"not here: {what}: {why}")
+    for what, why in (result["left_out"] | result["summary"]).items():
+        print(f"{what}: {why}")
     try:
         draw(result, path.with_suffix(".png"))
     except ImportError as missing:

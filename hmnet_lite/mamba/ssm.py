@@ -9,8 +9,7 @@ be a different memory.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +20,7 @@ from hmnet_lite.maps import (
     DIRECTIONS,
     from_sequences,
     patch_size,
-    patch_starts,
+    patch_steps,
     reading_order_on,
     to_sequences,
 )
@@ -125,6 +124,7 @@ class MapReading:
     low_rank: Tensor  # (batch, directions, height·width, rank): Δ before its weight and bias
     B: Tensor  # (batch, directions, height·width, state)
     C: Tensor  # likewise
+    _delta: list[Tensor] = field(default_factory=list, init=False, repr=False)
 
     def scan(
         self,
@@ -161,7 +161,7 @@ class MapReading:
         y, last_state = map_scan(
             self.pixels, self.low_rank, weight, ssm.A.flatten(0, 1), self.B, self.C, D,
             order=reading_order_on(self.pixels.device, K, *self.size, ratio),
-            starts=patch_starts(*self.size, ratio)[:K],
+            starts=patch_steps(K, *self.size, ratio),
             delta_bias=bias, delta_softplus=True, recap=recap, backend=backend,
         )  # fmt: skip
         return rearrange(y, "b (h w) c -> b c h w", h=self.size[0]), last_state
@@ -206,11 +206,13 @@ class MapReading:
         own = (self.low_rank, self.B, self.C)
         return MapReading(ssm, self.pixels, self.size, *map(torch.add, own, parts))
 
-    @cached_property
+    @property
     def delta(self) -> Tensor:
         """Δ at every pixel, (batch, directions, height·width, channels)."""
-        with exact(self.low_rank):
-            return self.ssm.step_sizes(self.low_rank)
+        if not self._delta:  # once; a cached_property's lock is more than a compiler looks through
+            with exact(self.low_rank):
+                self._delta.append(self.ssm.step_sizes(self.low_rank))
+        return self._delta[0]
 
     def support_keep(self) -> Tensor:
         """What reading this whole map keeps of the state it meets, P = exp(A ΣΔ).

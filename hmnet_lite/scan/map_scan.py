@@ -6,6 +6,7 @@ What such a scan computes is defined by the readable way: `maps.to_sequences`, `
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from hmnet_lite.scan.backends import is_transformed, resolve, why_not
@@ -35,14 +36,19 @@ def _reader(x: Tensor, backend: str) -> str | None:
 
 
 def map_scan(
-    u, low_rank, delta_weight, A, B, C, D=None, *, backend: str = "auto", **options
-) -> tuple[Tensor, Tensor]:
-    """Scan a channels-last map in every direction; see `hmnet_kernels.map_scan_cpu`."""
+    u, low_rank, delta_weight, A, B, C, D=None, *,
+    starts: tuple[tuple[int, ...], ...], backend: str = "auto", **options,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Scan a channels-last map in every direction; see `hmnet_kernels.map_scan_cpu`. `starts` are
+    numbers here: they decide what is launched, so a compiler has to know them."""
     if _reader(u, backend) == "triton":
         from hmnet_kernels.gpu.map_scan import map_scan_triton as scan
-    else:
-        from hmnet_kernels import map_scan_cpu as scan
-    return scan(u, low_rank, delta_weight, A, B, C, D, **options)
+
+        return scan(u, low_rank, delta_weight, A, B, C, D, starts=starts, **options)
+    from hmnet_kernels import map_scan_cpu
+
+    begins = torch.tensor(starts, device="cpu")
+    return map_scan_cpu(u, low_rank, delta_weight, A, B, C, D, starts=begins, **options)
 
 
 def intercepts_maps(x: Tensor, backend: str = "auto") -> bool:

@@ -60,6 +60,7 @@ def peak_memory(run: Callable[[], object], device: str = "cpu") -> tuple[float |
     before = _start_of_peak(device)
     start = time.perf_counter()
     result = run()
+    synchronise(device)
     seconds = time.perf_counter() - start
     del result
     if before is None:

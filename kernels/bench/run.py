@@ -16,24 +16,18 @@ import importlib
 import importlib.util
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from hmnet_kernels.bench.floor import (
-    bandwidth,
-    exp_rate,
-    free_memory,
-    peak_memory,
-    processor_name,
-    synchronise,
-)
+from hmnet_kernels.bench.clock import measure, said
+from hmnet_kernels.bench.floor import bandwidth, exp_rate, free_memory, processor_name
 from hmnet_kernels.bench.references import (
     MAMBA_SSM_BUILD,
     linear_reference,
@@ -102,65 +96,6 @@ def inputs(
     return [t.to(device) for t in x]
 
 
-def measure(
-    runs: dict[str, Callable[[], object]], rounds: int, seconds: float, device: str = "cpu",
-    failed: dict[str, str] | None = None,
-) -> dict[str, dict]:  # fmt: skip
-    """Median time and peak memory of each run: `rounds` turns, about `seconds` each a turn.
-
-    A run that fails is left out, and why is told in `failed`, where that is given.
-    """
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    memory: dict[str, float | None] = {}
-    for turn in range(rounds):
-        for name in list(times):
-            run, stop = runs[name], time.perf_counter() + seconds
-            if turn == 0:
-                try:
-                    memory[name], first = peak_memory(run, device)
-                except Exception as error:  # whatever it is, the others are still to be timed
-                    if failed is None:
-                        raise
-                    del times[name]
-                    failed[name] = said(error)
-                    continue
-                if first >= seconds:  # too slow to be run once for memory and again for time
-                    times[name].append(first)
-                    continue
-            while True:
-                times[name].append(clocked(run, device))
-                if time.perf_counter() >= stop:
-                    break
-    return {
-        name: {
-            "milliseconds": round(statistics.median(t) * 1e3, 3),
-            "fastest": round(min(t) * 1e3, 3),
-            "runs": len(t),
-            "peak_megabytes": memory[name],
-        }
-        for name, t in times.items()
-    }
-
-
-def said(error: Exception) -> str:
-    """One line of an error."""
-    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
-
-
-def clocked(run: Callable[[], object], device: str) -> float:
-    """Seconds of one call: on a GPU between two events there, so that no launch is waited for."""
-    if device != "cuda":
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    run()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end) / 1e3
-
-
 def start_seconds() -> dict[str, float]:
     """What the first forward and backward of a process take: compiling, and from the cache."""
     code = (
@@ -203,9 +138,13 @@ def thread_scaling(shape, rounds: int, seconds: float) -> dict:
 
 def benchmark(
     scans: dict[str, Callable], cases, rounds: int, seconds: float, device="cpu",
-    save: Callable[[dict], object] = lambda result: None,
+    save: Callable[[dict], object] = lambda result: None, limit: float = float("inf"),
 ) -> dict:  # fmt: skip
-    """The whole table, as it is written to JSON; `save` is given what there is after each case."""
+    """The whole table, as it is written to JSON; `save` is given what there is after each case.
+
+    After `limit` seconds nothing more is begun, and what is missing is told among the skipped.
+    """
+    end = time.perf_counter() + limit
     for name, scan in list(scans.items()):
         try:
             _forward_backward(scan, inputs(1, 16, 4, 8, device))()  # compile
@@ -225,41 +164,56 @@ def benchmark(
         "cases": [],
     }
     for shape in cases:
-        batch, channels, state, length = shape
-        x = inputs(*shape, device)
-        updates = batch * channels * state * length
-        moved = 4 * (3 * x[0].numel() + 2 * x[3].numel())
-        floors = {"bytes": moved / speed * 1e3, "exponentials": updates / rate * 1e3 if rate else 0}
-        floor = max(floors.values())
-        case = {"batch": batch, "channels": channels, "state": state, "length": length}
-        case |= {"floor_milliseconds": _digits(floor), "skipped": {}}
-        case["floors_milliseconds"] = {name: _digits(value) for name, value in floors.items()}
-        for column, kind in enumerate(("forward", "forward_backward")):
-            runs = {}
-            for name, scan in scans.items():
-                need = WIDE.get(name, (0, 0))[column]
-                if need is None:
-                    case["skipped"][f"{name}, {kind}"] = "its backward is quadratic in the length"
-                elif need * updates * 4 > 0.8 * free_memory(device):
-                    gigabytes = need * updates * 4 / 2**30
-                    case["skipped"][f"{name}, {kind}"] = f"needs about {gigabytes:.0f} GB"
-                else:
-                    runs[name] = (_forward, _forward_backward)[column](scan, x)
-            failed: dict[str, str] = {}
-            case[kind] = measure(runs, rounds, seconds, device, failed)
-            case["skipped"] |= {f"{name}, {kind}": why for name, why in failed.items()}
-            others = {"speed_up": (REFERENCE, LINEAR)[column], "speed_up_pscan": PSCAN}
-            for row in case[kind].values():
-                for ratio, other in others.items():
-                    base = case[kind].get(other)
-                    row[ratio] = base and round(base["milliseconds"] / row["milliseconds"], 2)
-                row["times_floor"] = round(row["milliseconds"] / floor, 2) if floor else None
-                if row["peak_megabytes"] is not None:
-                    row["times_output"] = round(row["peak_megabytes"] * 2**20 / x[0].nbytes, 2)
+        case = _case(scans, shape, rounds, seconds, device, rate, speed, end)
         result["cases"].append(case)
         save(result)
         print(table(case), flush=True)
     return result
+
+
+def _case(scans, shape, rounds, seconds, device, rate, speed, end) -> dict:
+    batch, channels, state, length = shape
+    updates, size = batch * channels * state * length, 4 * batch * channels * length
+    shared = 4 * batch * state * length  # bytes of B or C, as `size` of u
+    moved = {"forward": 3 * size + 2 * shared}
+    moved["forward_backward"] = moved["forward"] + 5 * size + 4 * shared
+    floors = {"bytes": moved["forward"] / speed * 1e3}
+    floors["exponentials"] = updates / rate * 1e3 if rate else None
+    floor = max(value for value in floors.values() if value is not None)
+    case = {"batch": batch, "channels": channels, "state": state, "length": length}
+    case |= {"floor_milliseconds": _digits(floor), "skipped": {}}
+    case["floors_milliseconds"] = {n: value and _digits(value) for n, value in floors.items()}
+    case |= {"forward": {}, "forward_backward": {}}
+    try:
+        x = inputs(*shape, device)
+    except Exception as error:  # more than there is room for: smaller ones are not to be lost
+        case["skipped"]["all"] = said(error)
+        return case
+    for column, kind in enumerate(("forward", "forward_backward")):
+        runs = {}
+        for name, scan in scans.items():
+            need = WIDE.get(name, (0, 0))[column]
+            if need is None:
+                case["skipped"][f"{name}, {kind}"] = "its backward is quadratic in the length"
+            elif need * updates * 4 > 0.8 * free_memory(device):
+                gigabytes = need * updates * 4 / 2**30
+                case["skipped"][f"{name}, {kind}"] = f"needs about {gigabytes:.0f} GB"
+            else:
+                runs[name] = (_forward, _forward_backward)[column](scan, x)
+        failed: dict[str, str] = {}
+        case[kind] = measure(runs, rounds, seconds, device, failed, end)
+        case["skipped"] |= {f"{name}, {kind}": why for name, why in failed.items()}
+        others = {"speed_up": (REFERENCE, LINEAR)[column], "speed_up_pscan": PSCAN}
+        for row in case[kind].values():
+            for ratio, other in others.items():
+                base = case[kind].get(other)
+                row[ratio] = base and round(base["milliseconds"] / row["milliseconds"], 2)
+            row["times_floor"] = round(row["milliseconds"] / floor, 2) if floor else None
+            # of what any scan has to read and write, whatever this one does beside it
+            row["gigabytes_per_second"] = _digits(moved[kind] / row["milliseconds"] / 1e6)
+            if row["peak_megabytes"] is not None:
+                row["times_output"] = round(row["peak_megabytes"] * 2**20 / size, 2)
+    return case
 
 
 def gpu_exp_rate() -> float | None:
@@ -278,9 +232,7 @@ def _digits(x: float) -> float:
 def _forward(scan, x):
     def run():
         with torch.no_grad():
-            y = scan(*x)
-        synchronise(x[0].device.type)
-        return y
+            return scan(*x)
 
     return run
 
@@ -293,9 +245,15 @@ def _forward_backward(scan, x):
         y = scan(*leaves)
         y = y[0] if isinstance(y, tuple) else y
         y.backward(weights)
-        synchronise(x[0].device.type)
 
     return run
+
+
+def _write(path: Path, result: dict) -> None:
+    """All of it or nothing: what was written before stays until this is whole."""
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps(result, indent=1) + "\n")
+    beside.replace(path)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -307,6 +265,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.3, help="for each scan in each round")
+    parser.add_argument("--limit", type=float, default=150, help="seconds of all, on a GPU")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the results")
     chosen = parser.parse_args(arguments)
     if chosen.device == "cuda" and not torch.cuda.is_available():
@@ -324,7 +283,7 @@ def main(arguments: list[str] | None = None) -> None:
     written = chosen.out / ("scan_benchmark" + "_cuda" * (chosen.device == "cuda") + ".json")
     result = benchmark(
         scans, cases, chosen.rounds, chosen.seconds, chosen.device,
-        lambda so_far: written.write_text(json.dumps(so_far, indent=1) + "\n"),
+        partial(_write, written), chosen.limit if chosen.device == "cuda" else float("inf"),
     )  # fmt: skip
     try:
         draw(result, written.with_suffix(".png"))

@@ -18,7 +18,10 @@ from hmnet_kernels.gpu.steps import (
     chunk,
     exp2,
     exponents,
+    factors,
     kernel,
+    known_states,
+    moment,
     moments,
     origin,
     pick,
@@ -28,6 +31,8 @@ from hmnet_kernels.gpu.steps import (
     read,
     read_state,
     row,
+    shown,
+    spot,
     write_state,
 )
 
@@ -35,17 +40,24 @@ from hmnet_kernels.gpu.steps import (
 @kernel
 def adjoint(
     x, C, z, dy, A, weight, bias, P, added, kept,
-    order, table, chunks, per_span, spans, blocks, groups, first, width, states, length, rank, one,
+    order, table, chunks, per_span, spans, blocks, groups, first, width, length, one,
+    states: tl.constexpr, rank: tl.constexpr, RANK: tl.constexpr,
     SOFTPLUS: tl.constexpr, SHARED: tl.constexpr,
     TIME: tl.constexpr, STATES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """What one span adds to the gradient of the state before it, and what it keeps of one after."""
     b, span, g, block = place(blocks, groups, first, spans)
-    n, i = tl.arange(0, STATES), tl.arange(0, TIME)
-    rows, i, c = i[:, None], i * one, (block * BLOCK + tl.arange(0, BLOCK)).to(tl.int64) * one
+    n, nth = tl.arange(0, STATES), tl.arange(0, TIME)
+    rows, i, c = nth[:, None], nth * one, (block * BLOCK + tl.arange(0, BLOCK)).to(tl.int64) * one
     line, real = g * width + c, c < width
-    known = (n[:, None] < states) & real[None, :]
+    known = known_states(n, states, real)
     a = exponents(A, line, n, known, states)
+    factor = None
+    if weight is not None:
+        factor = factors(weight, line, real, one, rank, RANK)
+    offset = tl.zeros([BLOCK], tl.float32)
+    if bias is not None:
+        offset = tl.load(bias + line, real, 0.0).to(tl.float32)
     x0, C0, dy0 = origin(x, b, g), origin(C, b, g), origin(dy, b, g)
     if z is not None:
         z0 = origin(z, b, g)
@@ -62,17 +74,18 @@ def adjoint(
             t = start + (tiles - 1 - tile) * TIME
             inside = t + i < stop
             mask = inside[:, None] & real[None, :]
-            at = moments(order, g, t + i, inside, length)
-            raw = raw_steps(x, x0, at, c, inside, mask, weight, line, real, bias, rank)
+            at = moments(order, g, t + i, stop, length)
+            raw = offset[None, :] + raw_steps(
+                x, x0, at, c, mask, order, nth, t, stop, factor, weight, line, real, rank
+            )  # fmt: skip
             dt = positive(raw, mask, SOFTPLUS)
             gy = read(dy, dy0, at, c, mask)
             if z is not None:
                 gate = read(z, z0, at, c, mask)
                 gy *= gate * tl.sigmoid(gate)
             for k in tl.static_range(TIME - 1, -1, -1):
-                there = t + k < stop
-                moment = moments(order, g, t + k, there, length)
-                ct = row(C, C0, moment, n, (n < states) & there)
+                step = moment(order, at, nth, t, k, stop)
+                ct = row(C, C0, step, n, states)
                 grad += ct * pick(gy, rows, k)[None, :]
                 grad *= exp2(a * pick(dt, rows, k)[None, :])
             total += tl.sum(dt, 0)
@@ -87,17 +100,24 @@ def adjoint(
 def backward(
     u, x, B, C, z, dy, A, weight, D, bias, end, P, S, saved,
     du, dx, dz, dB, dC, dA, dD, dbias, dinitial, dP, dS, part,
-    order, table, chunks, per_span, spans, blocks, groups, first, width, states, length, rank, one,
+    order, table, chunks, per_span, spans, blocks, groups, first, width, length, one,
+    states: tl.constexpr, rank: tl.constexpr, RANK: tl.constexpr,
     lines, FRESH: tl.constexpr, SOFTPLUS: tl.constexpr, SHARED: tl.constexpr, ADD: tl.constexpr,
     TILES: tl.constexpr, TIME: tl.constexpr, STATES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Every gradient of one span of one block of channels; `launch.Scan` says what is what."""
     b, span, g, block = place(blocks, groups, first, spans)
-    n, i, m = tl.arange(0, STATES), tl.arange(0, TIME), tl.arange(0, TILES)[:, None, None]
-    rows, i, c = i[:, None], i * one, (block * BLOCK + tl.arange(0, BLOCK)).to(tl.int64) * one
+    n, nth, m = tl.arange(0, STATES), tl.arange(0, TIME), tl.arange(0, TILES)[:, None, None]
+    rows, i, c = nth[:, None], nth * one, (block * BLOCK + tl.arange(0, BLOCK)).to(tl.int64) * one
     line, real = g * width + c, c < width
-    known = (n[:, None] < states) & real[None, :]
+    known = known_states(n, states, real)
     a = exponents(A, line, n, known, states)
+    factor = None
+    if weight is not None:
+        factor = factors(weight, line, real, one, rank, RANK)
+    offset = tl.zeros([BLOCK], tl.float32)
+    if bias is not None:
+        offset = tl.load(bias + line, real, 0.0).to(tl.float32)
     u0, x0, B0, C0 = origin(u, b, g), origin(x, b, g), origin(B, b, g), origin(C, b, g)
     dy0, du0, dx0 = origin(dy, b, g), origin(du, b, g), origin(dx, b, g)
     dB0 = origin(dB, b, g - first) + tl.cast(block, tl.int64) * part
@@ -134,14 +154,16 @@ def backward(
                 t = start + (tile - 1) * TIME  # a whole one
                 inside = t + i < stop
                 mask = inside[:, None] & real[None, :]
-                at = moments(order, g, t + i, inside, length)
-                raw = raw_steps(x, x0, at, c, inside, mask, weight, line, real, bias, rank)
+                at = moments(order, g, t + i, stop, length)
+                raw = offset[None, :] + raw_steps(
+                    x, x0, at, c, mask, order, nth, t, stop, factor, weight, line, real, rank
+                )  # fmt: skip
                 dt = positive(raw, mask, SOFTPLUS)
                 drive = dt * read(u, u0, at, c, mask)
                 for k in tl.static_range(TIME):
-                    moment = moments(order, g, t + k, t + k < stop, length)
+                    step = moment(order, at, nth, t, k, stop)
                     decay = exp2(a * pick(dt, rows, k)[None, :])
-                    bt = row(B, B0, moment, n, n < states)
+                    bt = row(B, B0, step, n, states)
                     h = tl.fma(decay, h, bt * pick(drive, rows, k)[None, :])
                 starts = tl.where(m == tile, h[None], starts)
         for tile in range(tiles):
@@ -149,9 +171,11 @@ def backward(
             t = start + k0 * TIME
             inside = t + i < stop
             mask = inside[:, None] & real[None, :]
-            at = moments(order, g, t + i, inside, length)
+            at = moments(order, g, t + i, stop, length)
             ut, gy = read(u, u0, at, c, mask), read(dy, dy0, at, c, mask)
-            raw = raw_steps(x, x0, at, c, inside, mask, weight, line, real, bias, rank)
+            raw = offset[None, :] + raw_steps(
+                x, x0, at, c, mask, order, nth, t, stop, factor, weight, line, real, rank
+            )  # fmt: skip
             dt = positive(raw, mask, SOFTPLUS)
             drive = dt * ut
             ungated = gy
@@ -163,32 +187,31 @@ def backward(
             h = s if FRESH else tl.sum(tl.where(m == k0, starts, 0.0), 0)
             decayed = ()  # the state before each step, times its decay
             for k in tl.static_range(TIME):
-                there = t + k < stop
-                moment = moments(order, g, t + k, there, length)
-                bt = row(B, B0, moment, n, (n < states) & there)
+                step = moment(order, at, nth, t, k, stop)
+                bt = row(B, B0, step, n, states)
                 w = exp2(a * pick(dt, rows, k)[None, :]) * (s if FRESH else h)
                 decayed = decayed + (w,)  # noqa: RUF005 (Triton's own tuples)
                 h = w + bt * pick(drive, rows, k)[None, :]
                 if z is not None:
-                    ct = row(C, C0, moment, n, (n < states) & there)
+                    ct = row(C, C0, step, n, states)
                     out += tl.where(rows == k, tl.sum(ct * h, 0)[None, :], 0.0)
             grad_dt = tl.zeros([TIME, BLOCK], tl.float32)
             grad_drive = tl.zeros([TIME, BLOCK], tl.float32)
             for k in tl.static_range(TIME - 1, -1, -1):
-                there = t + k < stop
-                moment = moments(order, g, t + k, there, length)
-                shown = (n < states) & there
-                bt, ct = row(B, B0, moment, n, shown), row(C, C0, moment, n, shown)
-                step, v, gk = pick(dt, rows, k), pick(drive, rows, k), pick(gy, rows, k)
+                step = moment(order, at, nth, t, k, stop)
+                exist = shown(n, states, t + k < stop)
+                bt, ct = row(B, B0, step, n, states), row(C, C0, step, n, states)
+                size, v, gk = pick(dt, rows, k), pick(drive, rows, k), pick(gy, rows, k)
                 grad += ct * gk[None, :]
                 after = decayed[k] + bt * v[None, :]
-                tl.store(dC0 + moment * dC.time + n, tl.sum(after * gk[None, :], 1), shown)
-                tl.store(dB0 + moment * dB.time + n, tl.sum(grad * v[None, :], 1), shown)
+                step = tl.cast(step, tl.int64)
+                tl.store(dC0 + step * dC.time + n, tl.sum(after * gk[None, :], 1), exist)
+                tl.store(dB0 + step * dB.time + n, tl.sum(grad * v[None, :], 1), exist)
                 through = grad * decayed[k]  # the gradient of Δ·A
-                grad_a += through * step[None, :]
+                grad_a += through * size[None, :]
                 grad_drive = tl.where(rows == k, tl.sum(grad * bt, 0)[None, :], grad_drive)
                 grad_dt = tl.where(rows == k, tl.sum(through * a, 0)[None, :], grad_dt)
-                grad *= exp2(a * step[None, :])
+                grad *= exp2(a * size[None, :])
                 if FRESH:
                     grad_s += grad
                     grad = tl.zeros([STATES, BLOCK], tl.float32)
@@ -199,14 +222,14 @@ def backward(
             grad_u = grad_drive * dt + d[None, :] * gy
             grad_d += tl.sum(gy * ut, 0)
             grad_bias += tl.sum(grad_dt, 0)
-            goal = du0 + at[:, None] * du.time + c[None, :] * du.line
+            goal = spot(du, du0, at, c)
             if ADD:
                 grad_u += tl.load(goal, mask, 0.0).to(tl.float32)
             tl.store(goal, grad_u, mask)
-            tl.store(dx0 + at[:, None] * dx.time + c[None, :] * dx.line, grad_dt, mask)
+            tl.store(spot(dx, dx0, at, c), grad_dt, mask)
             if z is not None:
                 slope = ungated * out * open_ * (1.0 + gate * (1.0 - open_))
-                tl.store(dz0 + at[:, None] * dz.time + c[None, :] * dz.line, slope, mask)
+                tl.store(spot(dz, dz0, at, c), slope, mask)
         if P is not None:
             grad_p = tl.where(recap, grad_p + grad * before, grad_p)
             grad_s = tl.where(recap, grad_s + grad, grad_s)

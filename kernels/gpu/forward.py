@@ -17,16 +17,21 @@ from hmnet_kernels.gpu.steps import (
     chunk,
     exp2,
     exponents,
+    factors,
     kernel,
+    known_states,
+    moment,
     moments,
     origin,
     pick,
     place,
     positive,
+    product,
     raw_steps,
     read,
     read_state,
     row,
+    spot,
     write_state,
 )
 
@@ -34,21 +39,27 @@ from hmnet_kernels.gpu.steps import (
 @kernel
 def forward(
     u, x, B, C, z, y, A, weight, D, bias, begin, P, S, last, saved, added, kept,
-    order, table, chunks, per_span, spans, blocks, groups, first, width, states, length, rank, one,
+    order, table, chunks, per_span, spans, blocks, groups, first, width, length, one,
+    states: tl.constexpr, rank: tl.constexpr,
     OUTPUTS: tl.constexpr, FRESH: tl.constexpr, SOFTPLUS: tl.constexpr, SHARED: tl.constexpr,
     ADD: tl.constexpr, TIME: tl.constexpr, STATES: tl.constexpr, BLOCK: tl.constexpr,
+    RANK: tl.constexpr,
 ):  # fmt: skip
     """One span of one block of channels; `launch.Scan` says what the arguments are."""
     b, span, g, block = place(blocks, groups, first, spans)
-    n, i = tl.arange(0, STATES), tl.arange(0, TIME)
-    rows, i, c = i[:, None], i * one, (block * BLOCK + tl.arange(0, BLOCK)).to(tl.int64) * one
+    n, nth = tl.arange(0, STATES), tl.arange(0, TIME)
+    rows, i, c = nth[:, None], nth * one, (block * BLOCK + tl.arange(0, BLOCK)).to(tl.int64) * one
     line, real = g * width + c, c < width
-    known = (n[:, None] < states) & real[None, :]
+    known = known_states(n, states, real)
     a = exponents(A, line, n, known, states)
     u0, x0, B0, C0 = origin(u, b, g), origin(x, b, g), origin(B, b, g), origin(C, b, g)
-    if P is not None:
-        p = read_state(P, b, span, line, n, known)
-    if S is not None:
+    factor = None
+    if weight is not None:
+        factor = factors(weight, line, real, one, rank, RANK)
+    offset = tl.zeros([BLOCK], tl.float32)
+    if bias is not None:
+        offset = tl.load(bias + line, real, 0.0).to(tl.float32)
+    if FRESH:
         s = read_state(S, b, span, line, n, known)
     h = tl.zeros([STATES, BLOCK], tl.float32)
     if begin is not None:
@@ -66,45 +77,74 @@ def forward(
         start, stop, recap = chunk(table, g, chunks, SHARED, j)
         if OUTPUTS and saved is not None:
             write_state(saved, b, j, line, n, known, h)
-        if P is not None:
-            h = tl.where(recap, p * h + s, h)
-            keeps = tl.where(recap, p * keeps, keeps)
-        # The next tile is asked for before the present one is computed: a program that waits for
-        # its memory only once it needs it waits most of the time.
+        if P is not None:  # noqa: SIM102 (the first is known to the compiler)
+            if recap:  # which are few, and so are registers: P and S are read again at each
+                p = read_state(P, b, span, line, n, known)
+                h = p * h + read_state(S, b, span, line, n, known)
+                keeps *= p
+        # What a tile reads is asked for one tile before it is computed, B and C one step before,
+        # and where the tile lies two tiles before: a program that waits for its memory only once
+        # it needs it waits most of the time, and no load moves above the store before it.
         inside = start + i < stop
         mask = inside[:, None] & real[None, :]
-        at = moments(order, g, start + i, inside, length)
+        at = moments(order, g, start + i, stop, length)
+        ahead = moments(order, g, start + TIME + i, stop, length)
         next_u = read(u, u0, at, c, mask)
-        next_raw = raw_steps(x, x0, at, c, inside, mask, weight, line, real, bias, rank)
+        next_raw = raw_steps(
+            x, x0, at, c, mask, order, nth, start, stop, factor, weight, line, real, rank
+        )
+        if OUTPUTS and z is not None:
+            next_gate = read(z, z0, at, c, mask)
+        step = moment(order, at, nth, start, 0, stop)
+        bt = row(B, B0, step, n, states)
+        if OUTPUTS:
+            ct = row(C, C0, step, n, states)
         for t in range(start, stop, TIME):
-            ut, dt = next_u, positive(next_raw, mask, SOFTPLUS)
+            ut, dt = next_u, positive(next_raw + offset[None, :], mask, SOFTPLUS)
             now, writes = at, mask
+            if OUTPUTS:
+                goal = spot(y, y0, now, c)
+                if ADD:
+                    before = tl.load(goal, writes, 0.0).to(tl.float32)
+                if z is not None:
+                    gate = next_gate
+            at = ahead
             inside = t + TIME + i < stop
             mask = inside[:, None] & real[None, :]
-            at = moments(order, g, t + TIME + i, inside, length)
+            ahead = moments(order, g, t + 2 * TIME + i, stop, length)
             next_u = read(u, u0, at, c, mask)
-            next_raw = raw_steps(x, x0, at, c, inside, mask, weight, line, real, bias, rank)
+            if weight is None:
+                next_raw = read(x, x0, at, c, mask)
+            if OUTPUTS and z is not None:
+                next_gate = read(z, z0, at, c, mask)
             drive = dt * ut
             out = tl.zeros([TIME, BLOCK], tl.float32)
             for k in tl.static_range(TIME):
-                there = t + k < stop
-                moment = moments(order, g, t + k, there, length)
-                bt = row(B, B0, moment, n, (n < states) & there)
+                if k + 1 < TIME:
+                    step = moment(order, now, nth, t, k + 1, stop)
+                else:
+                    step = moment(order, at, nth, t + TIME, 0, stop)
+                next_b = row(B, B0, step, n, states)
+                if OUTPUTS:
+                    next_c = row(C, C0, step, n, states)
+                if weight is not None:
+                    step = moment(order, at, nth, t + TIME, k, stop)
+                    raw = product(x, x0, step, factor, weight, line, real, rank)
+                    next_raw = tl.where(rows == k, raw[None, :], next_raw)
                 decay = exp2(a * pick(dt, rows, k)[None, :])
                 # rounded once: decay ⊙ h rounded by itself drifts over thousands of tiny steps
                 h = tl.fma(decay, s if FRESH else h, bt * pick(drive, rows, k)[None, :])
+                bt = next_b
                 if OUTPUTS:
-                    ct = row(C, C0, moment, n, (n < states) & there)
                     out = tl.where(rows == k, tl.sum(ct * h, 0)[None, :], out)
+                    ct = next_c
             total += tl.sum(dt, 0)
             if OUTPUTS:
                 out += d[None, :] * ut
                 if z is not None:
-                    gate = read(z, z0, now, c, writes)
                     out *= gate * tl.sigmoid(gate)
-                goal = y0 + now[:, None] * y.time + c[None, :] * y.line
                 if ADD:
-                    out += tl.load(goal, writes, 0.0).to(tl.float32)
+                    out += before
                 tl.store(goal, out, writes)
     if OUTPUTS:
         if last is not None:  # noqa: SIM102 (the first is known to the compiler)
@@ -117,7 +157,7 @@ def forward(
 
 @kernel
 def carry(
-    begin, added, kept, passed, lines, first, width, blocks, spans, states, one,
+    begin, added, kept, passed, lines, first, width, blocks, spans, one, states: tl.constexpr,
     BACK: tl.constexpr, STATES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The state that each span starts from, (BACK: the gradient that each ends with), one after the
@@ -125,12 +165,21 @@ def carry(
     i = tl.program_id(0)
     b, c = (i // blocks).to(tl.int64), (i % blocks * BLOCK + tl.arange(0, BLOCK)) * one
     n, line = tl.arange(0, STATES), first * width + c
-    known = (n[:, None] < states) & (c < lines)[None, :]
+    known = known_states(n, states, c < lines)
     h = tl.zeros([STATES, BLOCK], tl.float32)
     if begin is not None:
         h = read_state(begin, b, i * 0, line, n, known)
+    # A span's two are asked for before the state that is handed to it is written: no load moves
+    # above the store before it. The last span's are read in vain.
+    span = spans - 1 if BACK else 0
+    keeps = read_state(kept, b, span, line, n, known)
+    adds = read_state(added, b, span, line, n, known)
     for j in range(spans):
         span = spans - 1 - j if BACK else j
+        later = tl.minimum(j + 1, spans - 1)
+        later = spans - 1 - later if BACK else later
+        next_keeps = read_state(kept, b, later, line, n, known)
+        next_adds = read_state(added, b, later, line, n, known)
         write_state(passed, b, span, line, n, known, h)
-        h = read_state(kept, b, span, line, n, known) * h
-        h += read_state(added, b, span, line, n, known)
+        h = keeps * h + adds
+        keeps, adds = next_keeps, next_adds

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import torch
 import triton
@@ -26,7 +26,9 @@ from hmnet_kernels.gpu.steps import INTERPRETED, View
 # way back.
 CHUNK = 64
 FORWARD, BACKWARD = (4, 512), (4, 128)
-WARPS = 8  # a multiprocessor, that are worth cutting time for
+RANKS = 16  # of the low-rank Δ's weight, at most, that a channel keeps in registers
+WARPS = 8  # a multiprocessor, in so many spans as time is cut
+ALONE = 3  # programs a multiprocessor, with which it is not cut
 
 
 @dataclass(frozen=True)
@@ -83,22 +85,24 @@ class Scan:
         groups = self.groups if self.together else 1
         spans = spans_for(self.batch * groups * blocks, self.chunks, self.A.device)
         per_span = max(-(-self.chunks // spans), 1)  # a line may have no step
+        rank = 0 if self.weight is None else self.weight.shape[1]
         return dict(
             order=self.order, table=chunk_table(self.starts, self.chunks, CHUNK, self.A.device),
             chunks=self.chunks, per_span=per_span, spans=max(-(-self.chunks // per_span), 1),
             blocks=blocks, groups=groups, width=self.width, states=self.states,
-            length=self.length, rank=0 if self.weight is None else self.weight.shape[1], one=1,
+            length=self.length, rank=rank, RANK=min(triton.next_power_of_2(rank), RANKS), one=1,
             SOFTPLUS=self.softplus, SHARED=len(self.starts) == 1,
             TIME=time, STATES=triton.next_power_of_2(self.states), BLOCK=block, num_warps=1,
         )  # fmt: skip
 
 
 def count_chunks(length: int, segments: int) -> int:
-    """Chunks of a line, at most: each segment may end with one that is not whole."""
-    return length // CHUNK + segments
+    """Chunks of a line, at most: each segment may end with one that is not whole. A line without a
+    step has none, for a chunk reads at least where its last step is."""
+    return length // CHUNK + segments if length else 0
 
 
-@lru_cache(maxsize=64)
+@cache  # for good: a captured graph goes on reading it where it lies
 @torch.inference_mode(False)
 def chunk_table(starts: tuple[tuple[int, ...], ...], chunks: int, size: int, device) -> Tensor:
     """(groups, chunks, 3): each chunk's first step, its end, and whether a segment begins there.
@@ -117,12 +121,17 @@ def chunk_table(starts: tuple[tuple[int, ...], ...], chunks: int, size: int, dev
 
 
 def spans_for(programs: int, chunks: int, device) -> int:
-    """In how many spans time is cut. Spans repeat the walk over the states, so that they are worth
-    it only where batch and channels leave most of the chip idle."""
+    """In how many spans time is cut.
+
+    Spans repeat the walk over the states: by instructions 1.8 times the work (kernels/README.md).
+    From a program for most schedulers on, of which a multiprocessor has four, one span is taken to
+    be better; below, as many as give every multiprocessor `WARPS`. Counted, not measured.
+    """
     if INTERPRETED or programs == 0:
         return 1
-    wanted = WARPS * torch.cuda.get_device_properties(device).multi_processor_count
-    return 1 if 2 * programs >= wanted else max(min(chunks, wanted // programs), 1)
+    processors = torch.cuda.get_device_properties(device).multi_processor_count
+    most = min(chunks, WARPS * processors // programs)
+    return 1 if programs >= ALONE * processors else max(most, 1)
 
 
 def state_view(x: Tensor | None) -> View | None:

@@ -6,10 +6,11 @@ other, so that two of them never add to a pixel at once and the same call gives 
 kernels are those of the plain scan.
 """
 
-from functools import lru_cache
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from hmnet_kernels.checks import MAP_SHAPES, check_map_arguments, check_order, refuse_twice
 from hmnet_kernels.gpu.launch import (
@@ -23,6 +24,8 @@ from hmnet_kernels.gpu.launch import (
 from hmnet_kernels.gpu.scan import DTYPES
 from hmnet_kernels.gpu.steps import INTERPRETED, View
 
+Starts = tuple[tuple[int, ...], ...]
+
 
 def map_scan_triton(
     u: Tensor,
@@ -34,7 +37,7 @@ def map_scan_triton(
     D: Tensor | None = None,
     *,
     order: Tensor,
-    starts: Tensor | None = None,
+    starts: Tensor | Starts | None = None,
     delta_bias: Tensor | None = None,
     delta_softplus: bool = False,
     recap: tuple[Tensor, Tensor] | None = None,
@@ -43,7 +46,8 @@ def map_scan_triton(
 
     Shapes and meaning are the same. `order` belongs on the tensors' device and must not be changed
     once it has been used: it is looked at the first time only, for looking makes the program wait.
-    `starts` belongs on the CPU: it decides what is launched. The state is float32, y has u's dtype.
+    `starts` decides what is launched: numbers, or a tensor on the CPU, which torch.compile does not
+    look through. The state is float32, y has u's dtype.
 
     Raises TypeError for other dtypes or devices, ValueError for shapes that do not fit or an order
     that is none.
@@ -53,7 +57,7 @@ def map_scan_triton(
     _check(tensors)
     directions, pixels = low_rank.shape[1:3]
     if starts is None:
-        starts = torch.tensor([[0, pixels]], device="cpu").expand(directions, 2)
+        starts = ((0, pixels),) * directions
     y, last, _ = _run(delta_softplus, False, order, starts, *tensors)
     return y, last
 
@@ -80,8 +84,7 @@ def map_intercept_triton(
     """
     tensors = (u, low_rank, delta_weight, A, B, C, D, delta_bias, state, state)
     _check(tensors)
-    starts = torch.tensor([[0, u.shape[1]]], device="cpu")
-    return _run(delta_softplus, True, None, starts, *tensors[:-2], None, state)[0]
+    return _run(delta_softplus, True, None, ((0, u.shape[1]),), *tensors[:-2], None, state)[0]
 
 
 def _check(tensors: tuple[Tensor | None, ...]) -> None:
@@ -92,14 +95,23 @@ def _check(tensors: tuple[Tensor | None, ...]) -> None:
 def _run(softplus: bool, fresh: bool, order, starts, *tensors):
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     run = _map_scan if keep or torch.compiler.is_compiling() else _map_scan_now
-    return run(keep, bool(softplus), fresh, order, starts, *tensors)
+    lines = starts.tolist() if isinstance(starts, Tensor) else starts
+    begins = [step for line in lines for step in line]  # as operators take them
+    return run(keep, bool(softplus), fresh, order, begins, *tensors)
 
 
-@lru_cache(maxsize=64)  # by identity, as tensors are hashed
-def _check_order_once(order: Tensor) -> None:
-    directions, pixels = order.shape
-    starts = torch.tensor([[0, pixels]], device="cpu").expand(directions, 2)
-    check_order(order, starts, directions, pixels)
+# By identity, for as long as the order lives: a captured graph goes on reading the kernels' own.
+_checked_orders = WeakIdKeyDictionary()
+
+
+def _checked(order: Tensor) -> Tensor:
+    """An order as the kernels read it, 32 bits a pixel, once it has been looked at."""
+    if order not in _checked_orders:
+        directions, pixels = order.shape
+        starts = torch.tensor([[0, pixels]], device="cpu").expand(directions, 2)
+        check_order(order, starts, directions, pixels)
+        _checked_orders[order] = order.to(torch.int32, memory_format=torch.contiguous_format)
+    return _checked_orders[order]
 
 
 def _map_scan_now(
@@ -107,7 +119,7 @@ def _map_scan_now(
     softplus: bool,
     fresh: bool,
     order: Tensor | None,
-    starts: Tensor,
+    starts: Sequence[int],
     u: Tensor,
     low_rank: Tensor,
     delta_weight: Tensor,
@@ -154,7 +166,7 @@ def _map_scan_backward(
     softplus: bool,
     fresh: bool,
     order: Tensor | None,
-    starts: Tensor,
+    starts: Sequence[int],
     u: Tensor,
     low_rank: Tensor,
     delta_weight: Tensor,
@@ -199,17 +211,17 @@ def _(grad_y, grad_last, saved, softplus, fresh, order, starts, *tensors):
 
 
 def _setup(ctx, inputs, output) -> None:
-    _, ctx.softplus, ctx.fresh, *tensors = inputs
-    ctx.save_for_backward(output[2], *tensors)
+    _, ctx.softplus, ctx.fresh, order, ctx.starts, *tensors = inputs
+    ctx.save_for_backward(output[2], order, *tensors)
     ctx.set_materialize_grads(False)
 
 
 def _differentiate(ctx, grad_y, grad_last, _):
-    saved, order, starts, *tensors = ctx.saved_tensors
+    saved, order, *tensors = ctx.saved_tensors
     grad_y = torch.zeros_like(tensors[0]) if grad_y is None else grad_y
     grad_last = None if ctx.fresh else grad_last
     grads = _map_scan_backward(
-        grad_y, grad_last, saved, ctx.softplus, ctx.fresh, order, starts, *tensors
+        grad_y, grad_last, saved, ctx.softplus, ctx.fresh, order, ctx.starts, *tensors
     )
     given = zip(grads, tensors, strict=True)
     return *(None,) * 5, *(grad if t is not None else None for grad, t in given)
@@ -223,8 +235,9 @@ def _last_shape(fresh: bool, u: Tensor, low_rank: Tensor, A: Tensor) -> tuple[in
     return 0 if fresh else u.shape[0], low_rank.shape[1] * u.shape[2], A.shape[1]
 
 
-def _saved_shape(keep: bool, starts: Tensor, u: Tensor, low_rank: Tensor, A: Tensor):
-    chunks = count_chunks(u.shape[1], starts.shape[1] - 1) if keep else 0
+def _saved_shape(keep: bool, starts: Sequence[int], u: Tensor, low_rank: Tensor, A: Tensor):
+    segments = len(starts) // low_rank.shape[1] - 1
+    chunks = count_chunks(u.shape[1], segments) if keep else 0
     return u.shape[0], chunks, A.shape[1], low_rank.shape[1] * u.shape[2]
 
 
@@ -238,11 +251,10 @@ def _problem(
     softplus, fresh, order, starts, u, low_rank, weight, A, B, C, D, bias, P, S
 ) -> Scan:  # fmt: skip
     (batch, pixels, channels), directions = u.shape, low_rank.shape[1]
-    if order is not None:
-        _check_order_once(order)
-        order = order.contiguous()
+    order = None if order is None else _checked(order)
     A, weight, D, bias = (None if t is None else t.contiguous() for t in (A, weight, D, bias))
-    segments = tuple(tuple(line) for line in starts.tolist())
+    each = len(starts) // directions
+    segments = tuple(tuple(starts[i : i + each]) for i in range(0, len(starts), each))
     return Scan(
         _pixels_view(u), steps_view(low_rank), steps_view(B), steps_view(C), None, A, weight, D,
         bias, P, S, order, segments, softplus, batch, directions, channels, pixels,

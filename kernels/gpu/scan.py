@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from hmnet_kernels.checks import check_arguments, refuse_twice
-from hmnet_kernels.gpu.launch import Scan, count_chunks, room, scan_backward, scan_forward
+from hmnet_kernels.gpu.launch import (
+    Scan,
+    count_chunks,
+    room,
+    scan_backward,
+    scan_forward,
+    steps_view,
+)
 from hmnet_kernels.gpu.steps import INTERPRETED, View
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -183,11 +190,17 @@ def _saved_shape(keep: bool, segment: int, u: Tensor, A: Tensor) -> tuple[int, .
     return batch, chunks, A.shape[1], channels
 
 
+def _by_step(x: Tensor, width: int) -> Tensor:
+    """B or C (batch, groups, state, length) as (batch, groups, length, state), a step's row in one
+    piece: copied where it is none and many channels share it, so that it is small beside u."""
+    return x.mT if x.stride(2) == 1 or width < x.shape[2] else x.mT.contiguous()
+
+
 def _problem(segment, softplus, u, delta, A, B, C, D, bias, P, S, z) -> Scan:
     batch, channels, length = u.shape
     groups = B.shape[1]
     u, delta, z = (None if t is None else lines_view(t, groups) for t in (u, delta, z))
-    B, C = (View(t, t.stride(0), t.stride(1), t.stride(3), t.stride(2)) for t in (B, C))
+    B, C = (steps_view(_by_step(t, channels // groups)) for t in (B, C))
     A, D, bias = (None if t is None else t.contiguous() for t in (A, D, bias))
     starts = (*range(0, length, segment), length)
     return Scan(

@@ -17,11 +17,13 @@ from torch import Tensor
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # read once, as Triton does
 LOG2E, LN2 = tl.constexpr(1.4426950408889634), tl.constexpr(0.6931471805599453)
 
-# Sizes, which change from call to call, are not to be compiled in. `one` is 1, which the compiler
-# is not to know: it would see that channels (or steps) are neighbours in memory, give a thread
-# several of them, and spread a channel's states over threads.
-SIZES = ("chunks", "per_span", "spans", "blocks", "groups", "first", "width", "states", "length")
-kernel = triton.jit(do_not_specialize=[*SIZES, "rank", "lines", "part", "one"])
+# Sizes, which change from call to call, are not to be compiled in; but for states and the rank, a
+# network's own: where they are powers of two, rows of B, C and Δ's factor need no mask and are read
+# 16 bytes at a time. `one` is 1, which the compiler is not to know: it would see that channels (or
+# steps) are neighbours in memory, give a thread several of them, and spread a channel's states over
+# threads.
+SIZES = ("chunks", "per_span", "spans", "blocks", "groups", "first", "width", "length")
+kernel = triton.jit(do_not_specialize=[*SIZES, "lines", "part", "one"])
 
 
 class View(NamedTuple):
@@ -82,39 +84,94 @@ def origin(x, b, g):
 
 
 @triton.jit
-def moments(order, g, step, inside, length):
-    """Where in a map each step reads; a sequence is read as it comes."""
-    at = step
+def moments(order, g, step, stop, length):
+    """Where in a map each step reads; a sequence is read as it comes. A step behind the last reads
+    where that does, so that nothing that it reads needs a mask: with Δ = 0 it changes nothing."""
+    at = tl.minimum(step, stop - 1)
     if order is not None:
-        at = tl.load(order + tl.cast(g, tl.int64) * length + step, inside, 0)
-    return tl.cast(at, tl.int64)
+        at = tl.load(order + tl.cast(g, tl.int64) * length + at)
+    return at
+
+
+@triton.jit
+def moment(order, at, nth, t, k, stop):
+    """The k-th of a tile's moments, whose first step is t."""
+    step = tl.minimum(t + k, stop - 1)
+    if order is not None:
+        step = tl.sum(tl.where(nth == k, at, 0), 0)
+    return step
+
+
+@triton.jit
+def shown(n, states: tl.constexpr, there):
+    """Mask of a row of states of one step."""
+    return tl.broadcast_to(there, n.shape) if n.shape[0] == states else (n < states) & there
+
+
+@triton.jit
+def known_states(n, states: tl.constexpr, real):
+    """Mask of a tile (state, channel)."""
+    if n.shape[0] == states:
+        mask = tl.broadcast_to(real[None, :], [n.shape[0], real.shape[0]])
+    else:
+        mask = (n[:, None] < states) & real[None, :]
+    return mask
+
+
+@triton.jit
+def spot(x, start, at, c):
+    """Where a tile (time, channel) lies."""
+    return start + at.to(tl.int64)[:, None] * x.time + c[None, :] * x.line
 
 
 @triton.jit
 def read(x, start, at, c, mask):
     """A tile (time, channel) as float32, 0 where masked."""
-    return tl.load(start + at[:, None] * x.time + c[None, :] * x.line, mask, 0.0).to(tl.float32)
+    return tl.load(spot(x, start, at, c), mask, 0.0).to(tl.float32)
 
 
 @triton.jit
-def row(x, start, at, n, mask):
-    """B or C of one step as (state, 1)."""
-    return tl.load(start + at * x.time + n.to(tl.int64) * x.line, mask, 0.0).to(tl.float32)[:, None]
+def row(x, start, at, n, states: tl.constexpr):
+    """B or C of one step as (state, 1), 0 for a state that there is not."""
+    at = start + tl.cast(at, tl.int64) * x.time + n.to(tl.int64) * x.line
+    found = tl.load(at) if n.shape[0] == states else tl.load(at, n < states, 0.0)
+    return found.to(tl.float32)[:, None]
 
 
 @triton.jit
-def raw_steps(x, start, at, c, inside, mask, weight, line, real, bias, rank):
-    """Δ before the softplus, (time, channel): read, or the product of its low-rank factors."""
+def factors(weight, line, real, one, rank: tl.constexpr, RANK: tl.constexpr):
+    """What Δ's low-rank factor is multiplied with, (rank, channel): the same for all of time."""
+    r = tl.arange(0, RANK)
+    at = weight + line[None, :] * rank + r[:, None] * one
+    return tl.load(at, known_states(r, rank, real), 0.0).to(tl.float32)
+
+
+@triton.jit
+def product(x, start, at, factor, weight, line, real, rank):
+    """One step's Δ before bias and softplus, (channel,), of its low-rank factor; what `factor`
+    does not hold of a high rank is read again for each step."""
+    r = tl.arange(0, factor.shape[0])
+    raw = tl.sum(row(x, start, at, r, rank) * factor, 0)
+    if rank > factor.shape[0]:
+        for first in range(factor.shape[0], rank, factor.shape[0]):
+            low = row(x, start, at, r + first, rank)
+            more = weight + line[None, :] * rank + r[:, None] + first
+            exist = (r[:, None] + first < rank) & real[None, :]
+            raw += tl.sum(low * tl.load(more, exist, 0.0).to(tl.float32), 0)
+    return raw
+
+
+@triton.jit
+def raw_steps(x, start, at, c, mask, order, nth, t, stop, factor, weight, line, real, rank):
+    """A tile's Δ before bias and softplus, (time, channel): read, or multiplied out."""
     if weight is None:
         raw = read(x, start, at, c, mask)
     else:
         raw = tl.zeros(mask.shape, tl.float32)
-        for r in range(rank):
-            low = tl.load(start + at * x.time + r * x.line, inside, 0.0).to(tl.float32)
-            factor = tl.load(weight + line * rank + r, real, 0.0).to(tl.float32)
-            raw += low[:, None] * factor[None, :]
-    if bias is not None:
-        raw += tl.load(bias + line, real, 0.0).to(tl.float32)[None, :]
+        for k in tl.static_range(mask.shape[0]):
+            step = moment(order, at, nth, t, k, stop)
+            one = product(x, start, step, factor, weight, line, real, rank)
+            raw = tl.where(nth[:, None] == k, one[None, :], raw)
     return raw
 
 
@@ -125,7 +182,7 @@ def positive(raw, mask, SOFTPLUS: tl.constexpr):
 
 
 @triton.jit
-def exponents(A, line, n, known, states):
+def exponents(A, line, n, known, states: tl.constexpr):
     """A·log2(e) as (state, channel)."""
     a = tl.load(A + line[None, :] * states + n[:, None], known, 0.0)
     return a.to(tl.float32) * LOG2E

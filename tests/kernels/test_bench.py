@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from hmnet_kernels.bench import run as bench
+from hmnet_kernels.bench.clock import clocked
 from hmnet_kernels.bench.references import linear_reference
 from tests.kernels.direct import problem
 from tests.oracle import loop64, mamba_ssm_reference
@@ -62,6 +63,56 @@ def test_a_scan_that_fails_leaves_the_others_their_times(tmp_path, monkeypatch):
     assert set(case["forward"]) == set(case["forward_backward"]) == {"cpu"}
     assert case["skipped"]["breaks, forward"] == "RuntimeError: out of memory"
     assert written == [1, 2]
+
+
+def test_no_case_costs_the_others_theirs(monkeypatch):
+    """Neither one that there is no room for, nor the time that is over."""
+    monkeypatch.setattr(bench, "exp_rate", lambda threads: None)  # a clock that is not known
+    monkeypatch.setattr(bench, "thread_scaling", lambda *given: None)
+    monkeypatch.setattr(bench, "start_seconds", lambda: None)
+    given = bench.inputs
+
+    def too_large(*shape):
+        if shape[3] == 32:
+            raise RuntimeError("out of memory")
+        return given(*shape)
+
+    monkeypatch.setattr(bench, "inputs", too_large)
+    cases = [(1, 16, 4, 32), (1, 16, 4, 16)]
+    large, small = bench.benchmark({"cpu": bench.selective_scan_cpu}, cases, 1, 0)["cases"]
+    assert large["skipped"] == {"all": "RuntimeError: out of memory"} and not large["forward"]
+    assert small["floors_milliseconds"]["exponentials"] is None
+    row = small["forward"]["cpu"]
+    moved = 4 * 16 * (3 * 16 + 2 * 4)
+    assert row["gigabytes_per_second"] == pytest.approx(moved / row["milliseconds"] / 1e6, rel=1e-3)
+    (late,) = bench.benchmark({"cpu": bench.selective_scan_cpu}, cases[1:], 1, 0, limit=0)["cases"]
+    assert late["skipped"]["cpu, forward"] == "the time was over"
+
+
+def test_what_a_gpu_is_given_is_clocked_without_waiting(monkeypatch):
+    """The call is queued behind other work, between two events, and waits for nothing itself."""
+    done = []
+
+    class Event:
+        def __init__(self, **_):
+            pass
+
+        def record(self):
+            done.append("event")
+
+        def synchronize(self):
+            done.append("wait")
+
+        def elapsed_time(self, other):
+            return 2.0
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "_sleep", lambda clocks: done.append("busy"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: done.append("wait"))
+    x = bench.inputs(1, 16, 4, 8)
+    run = bench._forward(lambda *given: done.append("scan"), x)
+    assert clocked(run, "cuda") == 0.002
+    assert done == ["wait", "busy", "event", "scan", "event", "wait"]
 
 
 @pytest.mark.gpu

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from hmnet_lite.mamba.blocks import HybridMambaBlock
 from hmnet_lite.mamba.hybrid import intercept
+from hmnet_lite.maps import reading_order_on
 from tests.kernels import test_map_scan as maps
 from tests.scan.conformance import GRADIENTS, INTERPRETED, TRITON, VALUES, relative
 
@@ -65,6 +66,21 @@ def test_maps_match_the_definition(where, shape, left_out, spans, monkeypatch):
 
 
 @pytest.mark.parametrize("where", [TRITON])
+def test_a_rank_higher_than_what_is_kept_in_registers(where, monkeypatch):
+    from hmnet_kernels.gpu import map_scan
+
+    monkeypatch.setattr(maps, "map_scan_cpu", map_scan.map_scan_triton)
+    x = maps.problem(
+        batch=1, height=2, width=3, channels=2, state=1, directions=1, ratio=1, rank=19
+    )
+    x["delta_weight"] *= 0.2
+    names = ("low_rank", "delta_weight")
+    for name in names:
+        x[name].requires_grad_()
+    judge([t.cpu() for t in maps.run(moved(x))], maps.readable(x), x, names)
+
+
+@pytest.mark.parametrize("where", [TRITON])
 def test_qim_is_one_step_from_the_state_at_every_pixel(where):
     from hmnet_kernels.gpu.map_scan import map_intercept_triton
 
@@ -100,6 +116,37 @@ def test_a_hybrid_block_is_the_same_on_triton(where, monkeypatch):
         blocks[backend] = [*outputs, *torch.autograd.grad(loss, [*maps_, *parameters])]
     for ours, readable in zip(*reversed(blocks.values()), strict=True):
         assert relative(ours.detach().cpu(), readable.detach().double()) < GRADIENTS
+
+
+@pytest.mark.parametrize("where", [TRITON])
+def test_a_hybrid_block_compiles_to_one_graph(where):
+    """Nothing in it makes torch.compile begin anew: orders are kept, starts are numbers."""
+    torch.manual_seed(0)
+    block = HybridMambaBlock(2, state=2, recap_ratio=2, backend="triton").to(DEVICE)
+    compiled = torch.compile(block, backend="aot_eager", fullgraph=True)
+    leaves = [torch.randn(1, 4, 5, 2, device=DEVICE, requires_grad=True) for _ in "qs"]
+    found = [[*f(*leaves)] for f in (compiled, block)]
+    for outputs in found:
+        outputs += torch.autograd.grad(sum(y.sin().sum() for y in outputs), leaves)
+    for one, plain in zip(*found, strict=True):
+        assert relative(one.detach().cpu(), plain.detach().cpu().double()) < GRADIENTS
+
+
+@pytest.mark.parametrize("where", [TRITON])
+def test_what_a_captured_graph_reads_stays(where):
+    """Hundreds of other sizes later: a graph knows only where it lay."""
+    from hmnet_kernels.gpu.launch import chunk_table
+
+    device = torch.device(DEVICE)
+    reads = [
+        lambda: reading_order_on(device, 4, 3, 3),
+        lambda: chunk_table(((0, 9),), 2, 8, DEVICE),
+    ]
+    before = [read().data_ptr() for read in reads]
+    for side in range(4, 104):
+        reading_order_on(device, 1, side, 2)
+        chunk_table(((0, side),), 20, 8, DEVICE)
+    assert [read().data_ptr() for read in reads] == before
 
 
 @pytest.mark.parametrize("where", [TRITON])
@@ -147,8 +194,8 @@ def test_compilers_are_told_what_comes(where):
     check(scan._scan_backward, y, last, saved, 4, True, *rest, P, S, None)
 
     x = moved(maps.problem(batch=1, height=3, width=3, channels=2, state=2, directions=2, ratio=2))
-    names = ("order", "starts", "u", "low_rank", "delta_weight", "A", "B", "C", "D", "delta_bias")
-    rest = (*(x[k] for k in names), x["P"], x["S"])
+    names = ("u", "low_rank", "delta_weight", "A", "B", "C", "D", "delta_bias", "P", "S")
+    rest = (x["order"], x["starts"].flatten().tolist(), *(x[k] for k in names))
     check(map_scan._map_scan, True, True, False, *rest)
     y, last, saved = map_scan._map_scan_now(True, True, False, *rest)
     check(map_scan._map_scan_backward, y, last, saved, True, False, *rest)
