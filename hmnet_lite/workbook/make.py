@@ -130,7 +130,6 @@ FIGURES = {
     "by_the_state_alone": Recipe(
         "09_experiments", drawings.arms_against, numbers_of_runs.by_the_state_alone
     ),
-    "made_to_count": Recipe("09_experiments", drawings.arms_against, numbers_of_runs.made_to_count),
     "asked_by_training": Recipe(
         "09_experiments", drawings.arms_against, numbers_of_runs.asked_by_training
     ),

@@ -5,8 +5,8 @@
 What is misled is what reads the support on its way to the state: HMNet-lite's mixer, while prior
 and prototype stay right; DiffewS's attention, while the first guess stays right. A ReMamber is
 asked the sentence of another scene, by which everything that it hears is wrong. Runs whose episodes
-notebook 09 has counted are read from figures/experiments, with intervals; others from the reports
-of `hmnet evaluate`, which have none; what is in neither is measured, in a quarter of an hour.
+notebook 09 has counted are read from figures/experiments; others are measured, in a quarter of an
+hour.
 """
 
 from __future__ import annotations
@@ -35,13 +35,12 @@ from hmnet_lite.scoring.latents import LatentEpisodes, light, masks_of, score_la
 from hmnet_lite.scoring.metrics import Scores
 from hmnet_lite.scoring.predict import model_predictor
 from hmnet_lite.scoring.referring import score_misled, score_model, sentence_use
-from hmnet_lite.scoring.report import Report, lay_out, span
+from hmnet_lite.scoring.report import lay_out, span
 from hmnet_lite.training import zoo
 from hmnet_lite.workbook.make import FOLDER, plain
 
 FILE = FOLDER / "support_use.json"
 COMMAND = "python -m hmnet_lite.workbook.measured_support"
-REPORTS = "emoji_*fold*.json"  # what `hmnet evaluate` and `compare` wrote into figures/
 #: of a DiffewS, which draws each answer: episodes a gap, and the gaps of diffews_fold0.json
 DRAWN, DRAWN_AT = 50, ("same", "cross")
 SCENES = 200  # of each split of sentences: as `hmnet evaluate` tests
@@ -81,7 +80,7 @@ def support_use(
             told, lost = {"metric": "oIoU", "scenes": scenes}, _by_words(name, scenes)
         elif task == "diffusion":
             told, lost = {"episodes": drawn}, _drawn(name, gaps or DRAWN_AT, drawn)
-        elif read_back := _counted(name) or _reported(name):
+        elif read_back := _counted(name):
             told, lost = read_back
         else:
             told, lost = {"episodes": episodes}, _measured(name, gaps or GAPS, episodes)
@@ -109,25 +108,6 @@ def _counted(name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
             gaps[gap] |= {"none": none, "minus none": [gaps[gap]["right"] - none]}
     episodes = result.facts["protocol"]["episodes"]
     return {"from": f"figures/experiments/{path.name}", "episodes": episodes}, gaps
-
-
-def _reported(name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Of a network that a report of the emoji names; None where none does."""
-    facts = zoo.facts(name)
-    for path in sorted(FOLDER.glob(REPORTS)):
-        report = Report.from_json(path)
-        for run in report.training["runs"]:
-            if any(run[key] != facts[key] for key in ("fold", "seed", "seconds")):
-                continue
-            rows = [x for x in report.rows if (x.method, x.seed) == (run["method"], run["seed"])]
-            gaps = {
-                row.gap: {"right": row.miou, **row.misled}
-                | {f"minus {shown}": [row.miou - miou] for shown, miou in row.misled.items()}
-                for row in rows
-            }
-            told = {"from": f"figures/{path.name}", "episodes": report.protocol["episodes"]}
-            return told, gaps
-    return None
 
 
 def _measured(name: str, gaps: Sequence[str], episodes: int) -> dict[str, Any]:

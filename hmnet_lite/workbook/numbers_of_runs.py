@@ -41,12 +41,7 @@ ALONE = (
     "start",
 )  # fmt: skip
 ASKED = ("forgetting", "qim-state", "alpha", "untied", "recap-kind", "generated")
-#: and where it has others: of who listens beside them, and of who pays
-COUNTING = (
-    "listening-prototype", "listening-prior", "listening-shortcuts", "state-first",
-    "state-first-rivals", "beside-rivals", "made-to-count", "loudness", "beside-otherwise",
-    "mixed-beside",
-)  # fmt: skip
+#: and where it has others
 BESIDE = ("table-3", "controls", "equal-steps", "equal-time-beside", "equal-time-trap")
 
 
@@ -80,18 +75,8 @@ def asked_by_training() -> dict[str, Any]:
     return _differences(ASKED, load())
 
 
-def made_to_count() -> dict[str, Any]:
-    """Beside shortcuts, of who listens: `_differences` of `COUNTING`.
-
-    Without the networks that have none: they are 10 to 20 points below, and the rest would be drawn
-    as one line.
-    """
-    beside = {arm: found for arm, found in load().items() if not arm.startswith("state-")}
-    return _differences(COUNTING, beside)
-
-
 def with_and_without() -> dict[str, Any]:
-    """Beside shortcuts, of who pays: `_differences` of `BESIDE`."""
+    """Beside shortcuts: `_differences` of `BESIDE`."""
     return _differences(BESIDE, load())
 
 

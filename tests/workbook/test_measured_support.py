@@ -21,10 +21,12 @@ def test_what_files_hold_is_read_from_them():
     found = measured_support.support_use(names)
     state, fold2, without = found.values()
     assert state["from"] == "figures/experiments/state-both-fold0-seed1.json"
-    assert (fold2["from"], fold2["episodes"]) == ("figures/emoji_fold2.json", 1000)
+    there = "figures/experiments/network-srm-qim-fold2-seed0.json"
+    assert (fold2["from"], fold2["fold"], fold2["episodes"]) == (there, 2, 300)
     lost, low, high = state["gaps"]["cross"]["minus wrong"]
     assert 0.15 < low < lost < high < 0.3
     cross = fold2["gaps"]["cross"]
+    assert max(map(abs, cross["minus wrong"])) < 0.005, "it is deaf"
     assert cross["minus none"] == [cross["right"] - cross["none"]]
     assert set(without["gaps"]["same"]) == {"right"}, "it has no mixer that could be misled"
 

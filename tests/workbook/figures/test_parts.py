@@ -81,7 +81,7 @@ def test_png_gives_up_colours_and_then_dots_but_never_the_limit():
     assert Image.open(io.BytesIO(tight)).mode == "P"
     default = figures.png(figure)
     assert 20_000 < len(default) <= 100_000
-    with pytest.raises(ValueError, match=r"at 50 dpi and 128 colours; expected at most 2,000"):
+    with pytest.raises(ValueError, match=r"at 50 dpi and 64 colours; expected at most 2,000"):
         figures.png(figure, max_bytes=2000)
 
 
