@@ -20,6 +20,7 @@ import math
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import packages_distributions, version
@@ -82,7 +83,7 @@ def in_processes(
         seconds: for each, until it is stopped.
         taken: called with a name and what its file holds, with "left_out" told if it ended badly.
     """
-    running = {}
+    running, begin = {}, time.monotonic()
     for i, (name, words) in enumerate(commands.items()):
         path = folder / f"{i}.json"
         errors = open(folder / f"{i}.txt", "w+")  # noqa: SIM115 (for as long as the process)
@@ -90,7 +91,8 @@ def in_processes(
         if not together:
             taken(name, _ended(name, *running.pop(name), seconds[name]))
     for name, (process, path, errors) in running.items():
-        taken(name, _ended(name, process, path, errors, seconds[name]))
+        left = max(seconds[name] - (time.monotonic() - begin), 0.0)
+        taken(name, _ended(name, process, path, errors, left))
 
 
 def _ended(name: str, process, path: Path, errors, seconds: float) -> dict:
