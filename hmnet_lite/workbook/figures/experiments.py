@@ -88,7 +88,7 @@ def differences(panels: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure
                     100 * found["mean"], y, "o", ms=4, color=BLUE, mfc=BLUE if seen else "white"
                 )
         ax.set(title=GAP_LABELS[gap], xlabel="points of mIoU")
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     seeds = {(group, name): found["seeds"] for groups in panels.values()
              for group, arms in groups.items() for name, found in arms.items()}  # fmt: skip
     _name_rows(axes[0], places, seeds)
