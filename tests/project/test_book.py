@@ -135,13 +135,16 @@ def test_a_book_s_pictures_are_in_fewer_bytes_and_named_so_in_its_pages(tools, t
     chart[::20] = (30, 90, 160, 0)
     for name, pixels in (("a", chart[..., :3]), ("b", chart)):
         Image.fromarray(pixels).save(tmp_path / "_images" / f"{name}.png")
+    (tmp_path / "_images" / "c.png").write_text("not really")
     page = tmp_path / "notebooks" / "one.html"
     page.parent.mkdir()
-    page.write_text('<img alt="a" src="../_images/a.png"><a href="../_images/b.png">b</a> a.png')
+    page.write_text(
+        '<img alt="blue lines on white" src="../_images/a.png"><a href="../_images/b.png">b</a> a.png'
+    )
     book._shrink(tmp_path)
-    assert {x.name for x in (tmp_path / "_images").iterdir()} == {"a.webp", "b.webp"}
+    assert {x.name for x in (tmp_path / "_images").iterdir()} == {"a.webp", "b.webp", "c.png"}
     assert page.read_text().startswith(
-        '<img alt="a" src="../_images/a.webp"><a href="../_images/b.webp">'
+        '<img alt="blue lines on white" src="../_images/a.webp"><a href="../_images/b.webp">'
     )
     assert page.read_text().endswith("a.png") and not book.faults(tmp_path)
     assert Image.open(tmp_path / "_images" / "b.webp").getchannel("A").getextrema() == (0, 255)
