@@ -139,12 +139,12 @@ def test_a_book_s_pictures_are_in_fewer_bytes_and_named_so_in_its_pages(tools, t
     page = tmp_path / "notebooks" / "one.html"
     page.parent.mkdir()
     page.write_text(
-        '<img alt="blue lines on white" src="../_images/a.png"><a href="../_images/b.png">b</a> a.png'
+        '<img alt="three blue lines" src="../_images/a.png"><a href="../_images/b.png">b</a> a.png'
     )
     book._shrink(tmp_path)
     assert {x.name for x in (tmp_path / "_images").iterdir()} == {"a.webp", "b.webp", "c.png"}
     assert page.read_text().startswith(
-        '<img alt="blue lines on white" src="../_images/a.webp"><a href="../_images/b.webp">'
+        '<img alt="three blue lines" src="../_images/a.webp"><a href="../_images/b.webp">'
     )
     assert page.read_text().endswith("a.png") and not book.faults(tmp_path)
     assert Image.open(tmp_path / "_images" / "b.webp").getchannel("A").getextrema() == (0, 255)
