@@ -71,7 +71,7 @@ def folds(arm: str, against: str, results: Results) -> str:
     """Folds x gaps: an arm's mIoU, and what it gains over another's, paired, with its interval.
 
     A fold that one of the two has no run on is left out. The last row is the mean over folds; its
-    number of seeds is that of all pairs. Stars as in `differences`.
+    pairs are those of all. Stars as in `differences`.
 
     Args:
         arm, against: names in `ARMS`.

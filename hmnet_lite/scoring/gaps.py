@@ -25,9 +25,6 @@ from hmnet_lite.scoring.report import Report
 PRIOR_EPISODES = 200  # training episodes that choose the prior's threshold
 #: what a mixer is shown instead of its own support
 SHOWN = ("wrong", "none")
-_ALL_ALIKE = (
-    "all {} episodes ask for class {}; a wrong support needs another class: give more episodes"
-)
 
 
 def score_gaps(
@@ -128,28 +125,30 @@ def wrong_episode(episodes: Sequence[CachedEpisode], episode: CachedEpisode) -> 
     Raises:
         ValueError: there is none.
     """
-    for step in range(1, len(episodes)):
-        other = episodes[(episode.index + step) % len(episodes)]
-        if other.class_id != episode.class_id:
-            return other
-    raise ValueError(_ALL_ALIKE.format(len(episodes), episode.class_id))
+    count = len(episodes)
+    return episodes[next_of_another_class(lambda i: episodes[i].class_id, count, episode.index)]
 
 
-def next_of_another_class(class_ids: Sequence[int], index: int) -> int:
+def next_of_another_class(class_of: Callable[[int], int], count: int, index: int) -> int:
     """Where the next episode stands, round the end, that asks for another class.
 
     Args:
-        class_ids: of the episodes, in order.
-        index: of the one that is to be misled.
+        class_of: an episode's place to its class.
+        count: of the episodes.
+        index: the place of the one that is to be misled.
 
     Raises:
         ValueError: there is none.
     """
-    for step in range(1, len(class_ids)):
-        other = (index + step) % len(class_ids)
-        if class_ids[other] != class_ids[index]:
+    own = class_of(index)
+    for step in range(1, count):
+        other = (index + step) % count
+        if class_of(other) != own:
             return other
-    raise ValueError(_ALL_ALIKE.format(len(class_ids), class_ids[index]))
+    raise ValueError(
+        f"all {count} episodes ask for class {own}; a wrong support needs another class: give "
+        "more episodes"
+    )
 
 
 class Boxed(Sequence):

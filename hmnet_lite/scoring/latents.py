@@ -199,7 +199,9 @@ def score_latents(
         batch = episodes.batch(indices)
         other = None
         if shown == "wrong":
-            other = episodes.batch([next_of_another_class(classes, index) for index in indices])
+            class_of, count = classes.__getitem__, len(classes)
+            wrong = [next_of_another_class(class_of, count, index) for index in indices]
+            other = episodes.batch(wrong)
         elif shown == "none":
             empty = {n: torch.zeros_like(getattr(batch, n)) for n in ("supports", "told", "inside")}
             other = replace(batch, **empty)

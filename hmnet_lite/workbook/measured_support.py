@@ -142,7 +142,7 @@ def _misled_everywhere(network: DiffewS, cached: LatentEpisodes, seen: CachedFea
     scores = Scores()
     classes = [seen[index].class_id for index in range(len(seen))]
     for index in range(len(seen)):
-        wrong = next_of_another_class(classes, index)
+        wrong = next_of_another_class(classes.__getitem__, len(classes), index)
         batch, other = cached.batch([index]), cached.batch([wrong])
         told = {name: getattr(other, name) for name in ("supports", "told", "inside")}
         support, query = seen[wrong].support.float(), seen[index].query.deep[None].float()

@@ -64,9 +64,10 @@ def test_the_wrong_episode_is_the_next_of_another_class_round_the_end():
     assert wrong_episode(rows, rows[0]).index == 2
     assert wrong_episode(rows, rows[2]).index == 3
     assert wrong_episode(rows, rows[3]).index == 2
-    assert [next_of_another_class([3, 3, 5, 3], i) for i in range(4)] == [2, 2, 3, 2]
+    class_of = [3, 3, 5, 3].__getitem__
+    assert [next_of_another_class(class_of, 4, i) for i in range(4)] == [2, 2, 3, 2]
     with pytest.raises(ValueError, match="all 2 episodes ask for class 4"):
-        next_of_another_class([4, 4], 0)
+        next_of_another_class([4, 4].__getitem__, 2, 0)
     with pytest.raises(ValueError, match="all 1 episodes ask for class 3"):
         wrong_episode(rows[:1], rows[0])
 

@@ -77,7 +77,7 @@ def test_attention_alone_is_shown_another_support(data):
     model = made(data)
     cached = LatentEpisodes(data, model, progress=False)
     batch = cached.batch([0])
-    index = next_of_another_class(cached.batch(range(3)).class_ids, 0)
+    index = next_of_another_class(cached.batch(range(3)).class_ids.__getitem__, 3, 0)
     own, other = light(model, batch, batch), light(model, batch, cached.batch([index]))
     torch.testing.assert_close(own, light(model, batch))  # its own support: as ever
     assert not torch.allclose(own, other, rtol=0, atol=1e-6)
